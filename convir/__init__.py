@@ -1,0 +1,1 @@
+"""convir: a small compiler for convolutional networks."""

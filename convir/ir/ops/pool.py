@@ -1,0 +1,169 @@
+"""Max and average pooling with their gradients, as model ops and as lowered ones.
+
+The model ops run as explicit loops. The ``_taps`` ops compute the same thing one kernel tap at a
+time: tap (k, l) of every window is a strided view of the whole input, so a K x K pooling is K * K
+vectorised steps. They also choose a layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from convir.ir.errors import ShapeError
+from convir.ir.op import quiet, require_float, require_rank, require_type
+from convir.ir.ops.layout import NCHW, require_layout, spatial_size, with_spatial_size
+from convir.ir.ops.window import Pair, WindowOp, extent, require_pair
+from convir.ir.types import TensorType
+
+
+@dataclass(frozen=True)
+class PoolOp(WindowOp):
+    """What all poolings share."""
+
+    kind = "pooling"
+    kernel_size: Pair = (1, 1)
+    ceil_mode: bool = quiet(False)
+
+    #: Lowered poolings override this with an attribute.
+    layout = NCHW
+
+    def check(self) -> None:
+        super().check()
+        require_pair("kernel_size", self.kernel_size, 1)
+        require_layout(self.layout)
+        reach = [extent(self.kernel_size[axis], self.dilation[axis]) for axis in (0, 1)]
+        if any(2 * p > r for p, r in zip(self.padding, reach, strict=True)):
+            raise ShapeError(f"padding {self.padding} is more than half of the window {tuple(reach)}")
+
+    def pooled(self, image: TensorType) -> TensorType:
+        """Result type of pooling ``image``."""
+        require_rank("input", image, 4, f"({', '.join(self.layout)})")
+        require_float("input", image)
+        size = self.output_size(spatial_size(image, self.layout), self.kernel_size, self.ceil_mode)
+        return with_spatial_size(image, self.layout, size)
+
+
+@dataclass(frozen=True)
+class MaxPool2d(PoolOp):
+    """``y[n,c,i,j] = max over k,l of x[n, c, i*S + k*D - P, j*S + l*D - P]``; padding is -inf."""
+
+    name = "max_pool2d"
+    operand_names = ("input",)
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        (image,) = self.operands(operands)
+        return (self.pooled(image),)
+
+
+@dataclass(frozen=True)
+class MaxPool2dGrad(PoolOp):
+    """Each window's cotangent goes to its maximum; among equals, to the first in row-major order.
+
+    ``dx[argmax of window (i,j)] += dy[i,j]``, found again from the input and the result.
+    """
+
+    name = "max_pool2d_grad"
+    operand_names = ("grad", "input", "result")
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        grad, image, result = self.operands(operands)
+        expected = self.pooled(image)
+        require_type("result", result, expected)
+        require_type("grad", grad, expected)
+        return (image,)
+
+
+@dataclass(frozen=True)
+class AvgPoolOp(PoolOp):
+    """What average pooling and its gradient share: the divisor of each window."""
+
+    count_include_pad: bool = quiet(True)
+    divisor_override: int | None = quiet(None)
+
+    def check(self) -> None:
+        super().check()
+        if self.dilation != (1, 1):
+            raise ShapeError(f"average pooling has no dilation, got {self.dilation}")
+        if self.divisor_override == 0:
+            raise ShapeError("divisor_override must not be 0")
+
+    def divisor(self, size: Pair, row: int, column: int) -> int:
+        """What the sum of window (row, column) is divided by, over an input plane of ``size``.
+
+        The part of a window beyond the padding (``ceil_mode``) never counts; the padding counts
+        with ``count_include_pad`` (PyTorch's rule, ``avg_pool2d`` in ATen).
+        """
+        if self.divisor_override is not None:
+            return self.divisor_override
+        padding = self.padding if self.count_include_pad else (0, 0)
+        return prod(self._covered(axis, index, size[axis], padding[axis]) for axis, index in ((0, row), (1, column)))
+
+    def _covered(self, axis: int, index: int, size: int, counted_padding: int) -> int:
+        start = index * self.stride[axis] - self.padding[axis]
+        stop = min(start + self.kernel_size[axis], size + self.padding[axis])
+        return min(stop, size + counted_padding) - max(start, -counted_padding)
+
+
+@dataclass(frozen=True)
+class AvgPool2d(AvgPoolOp):
+    """``y[n,c,i,j] = sum over k,l of x[n, c, i*S + k - P, j*S + l - P] / divisor(i, j)``"""
+
+    name = "avg_pool2d"
+    operand_names = ("input",)
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        (image,) = self.operands(operands)
+        return (self.pooled(image),)
+
+
+@dataclass(frozen=True)
+class AvgPool2dGrad(AvgPoolOp):
+    """``dx[n, c, i*S + k - P, j*S + l - P] += dy[n,c,i,j] / divisor(i, j)``"""
+
+    name = "avg_pool2d_grad"
+    operand_names = ("grad",)
+    input_size: Pair = (1, 1)
+
+    def check(self) -> None:
+        super().check()
+        require_pair("input_size", self.input_size, 1)
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        (grad,) = self.operands(operands)
+        require_rank("grad", grad, 4, f"({', '.join(self.layout)})")
+        image = with_spatial_size(grad, self.layout, self.input_size)
+        require_type("grad", grad, self.pooled(image))
+        return (image,)
+
+
+@dataclass(frozen=True)
+class MaxPool2dTaps(MaxPool2d):
+    """:class:`MaxPool2d`, a vectorised maximum for each kernel tap, in a layout of choice."""
+
+    name = "max_pool2d_taps"
+    layout: str = NCHW
+
+
+@dataclass(frozen=True)
+class MaxPool2dGradTaps(MaxPool2dGrad):
+    """:class:`MaxPool2dGrad`, a vectorised step for each kernel tap, in a layout of choice."""
+
+    name = "max_pool2d_grad_taps"
+    layout: str = NCHW
+
+
+@dataclass(frozen=True)
+class AvgPool2dTaps(AvgPool2d):
+    """:class:`AvgPool2d`, a vectorised sum for each kernel tap, in a layout of choice."""
+
+    name = "avg_pool2d_taps"
+    layout: str = NCHW
+
+
+@dataclass(frozen=True)
+class AvgPool2dGradTaps(AvgPool2dGrad):
+    """:class:`AvgPool2dGrad`, a vectorised step for each kernel tap, in a layout of choice."""
+
+    name = "avg_pool2d_grad_taps"
+    layout: str = NCHW
