@@ -118,6 +118,14 @@ class Builder:
             del self._producer[value.name]
             self._taken.discard(value.name)
 
+    def rename(self, value: Value, name: str) -> Value:
+        """Rename the only result of an emitted node that nobody reads yet."""
+        node = self._producer[value.name]
+        self.discard(node)
+        renamed = Value(self.reserve(name), value.type)
+        self.append(replace(node, outputs=(renamed,)))
+        return renamed
+
     def finish(self, outputs: Sequence[Value], bindings: Mapping[str, Parameter]) -> Graph:
         """The graph with these outputs."""
         return Graph(self.name, tuple(self.inputs), tuple(self.params), self.nodes, tuple(outputs), bindings)

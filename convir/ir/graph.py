@@ -25,6 +25,10 @@ class Parameter(Protocol):
     def data(self) -> Any:
         """The array; executables read it at every call."""
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether training changes it."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -74,6 +78,10 @@ class Node:
     def name(self) -> str:
         """The node's name is its first result's."""
         return self.outputs[0].name
+
+    def scratch_name(self, index: int) -> str:
+        """The name under which a memory plan holds a temporary array of this node's kernel."""
+        return f"{self.name}#{index}"
 
     @property
     def where(self) -> str:

@@ -1,0 +1,268 @@
+"""A compiled model: call it, differentiate it, look into it."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convir.compiler import Program, build, pipeline
+from convir.frontend import nn, trace
+from convir.ir import ConvirError, DTypeError, ExecutionError, Graph, ShapeError, TensorType
+from convir.passes.estimate import CostReport, estimate
+from convir.passes.infer_shapes import InferShapes
+from convir.passes.lower_conv import DEFAULT, StrategyChoice
+from convir.passes.manager import Pass, Stage, dump_stages
+from convir.passes.memory import MemoryPlan
+from convir.runtime import Executable
+
+Array = NDArray[Any]
+
+#: Specialisations to other input shapes that a compiled model keeps; the least recently used goes first.
+KEPT_SPECIALISATIONS = 8
+
+
+def compile(
+    model: nn.Module | Callable[..., Any] | Graph,
+    *specs: Any,
+    conv: StrategyChoice = DEFAULT,
+    pool: str = "taps",
+    inference: bool = False,
+    wrt: Sequence[str] | None = None,
+    passes: Sequence[Pass] | None = None,
+) -> Compiled:
+    """Compile a model for NumPy.
+
+    Args:
+        model: a module, a function of tensors, or a traced graph.
+        specs: shape or TensorType of each input; a graph has its own and takes none.
+        conv: lowering strategy: a name for all convolutions, or ``{node name: strategy}``.
+        pool: ``taps`` (vectorised) or ``naive`` (explicit loops).
+        inference: snapshot the parameters, fold what follows from them, leave out dropout; no backward.
+        wrt: names of the parameters and inputs that ``backward`` returns gradients of; None for all
+            floating-point inputs and all parameters that require a gradient.
+        passes: the pipeline to run instead of ``convir.pipeline(conv=..., ...)``.
+
+    Raises:
+        TraceError, ShapeError, DTypeError: the model cannot be traced with these shapes.
+        UnsupportedError: an unknown strategy, or an op without gradient (``inference=True`` needs none).
+        MemoryLimitError: the plan is larger than the machine; nothing was allocated.
+    """
+    if passes is None:
+        passes = pipeline(conv=conv, pool=pool, inference=inference, wrt=wrt)
+    if isinstance(model, Graph) and specs:
+        raise ConvirError("a traced graph has its input shapes; compile(graph) takes no others, see infer_shapes")
+    graph = model if isinstance(model, Graph) else trace(model, *specs)
+    return Compiled(model, graph, tuple(passes))
+
+
+class Compiled:
+    """An executable model.
+
+    Calling it with other input shapes compiles that specialisation once and keeps a bounded number
+    of them; :meth:`Module.train` and :meth:`Module.eval` are seen by the next call too. It owns its
+    memory, so it serves one thread at a time: :meth:`clone` for another.
+    """
+
+    def __init__(self, model: Any, graph: Graph, passes: tuple[Pass, ...]) -> None:
+        self._model = model
+        self._passes = passes
+        self._specialisations: OrderedDict[Any, _Specialisation] = OrderedDict()
+        self._current = self._specialise(graph)
+
+    @property
+    def program(self) -> Program:
+        """What the last call ran (before the first call: what was compiled)."""
+        return self._current.program
+
+    @property
+    def graph(self) -> Graph:
+        """The lowered graph that a call runs."""
+        return self.program.forward
+
+    @property
+    def backward_graph(self) -> Graph | None:
+        """The lowered graph that :meth:`backward` runs; None when compiled for inference."""
+        return self.program.backward
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every pass with the graph it made: name, graph, seconds."""
+        return self.program.stages
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """Where everything lives; ``peak_bytes`` is what is allocated."""
+        return self.program.memory
+
+    @property
+    def cost(self) -> CostReport:
+        """FLOPs, bytes and parameters: the model's beside what the lowered graphs execute."""
+        return self._current.cost
+
+    @property
+    def executable(self) -> Executable:
+        """The bound steps and their arena."""
+        return self._current.executable
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run forward.
+
+        Args:
+            inputs: one array for each input, of its element type. Another shape, such as another
+                batch size, is compiled once.
+
+        Returns:
+            One array, or a tuple of them; they belong to the caller.
+
+        Raises:
+            ShapeError, DTypeError: the inputs do not fit the model.
+        """
+        arrays = self._checked(inputs)
+        self._current = self._specialisation(arrays)
+        return self._current.forward(arrays)
+
+    def backward(self, *cotangents: Any) -> dict[str, Array]:
+        """Gradients of the last call, given the cotangent of each of its floating-point outputs.
+
+        Args:
+            cotangents: arrays of the outputs' shapes; may be left out for a single scalar output.
+
+        Returns:
+            Name -> gradient, for parameters and inputs; the arrays belong to the caller.
+
+        Raises:
+            ExecutionError: before the first call, twice after one call, or compiled for inference.
+            ShapeError, DTypeError: a cotangent does not fit its output.
+        """
+        return self._current.backward(cotangents)
+
+    def clone(self) -> Compiled:
+        """The same model with memory of its own, for another thread; parameters stay shared."""
+        return Compiled(self._model, self.program.model, self._passes)
+
+    def dump(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write each stage as text, ``00_trace.txt``, ``01_fold_constants.txt``, ...; returns the paths."""
+        return dump_stages(self.stages, folder)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.graph.name}: {len(self.graph.nodes)} nodes, {self.memory.peak_bytes} arena bytes>"
+
+    def _checked(self, inputs: Sequence[Any]) -> list[Array]:
+        declared = self.program.model.inputs
+        if len(inputs) != len(declared):
+            expected = ", ".join(map(str, declared))
+            raise ShapeError(f"{self.graph.name} takes {len(declared)} inputs ({expected}), got {len(inputs)}")
+        return [
+            _as_array(given, value.type, f"input {value.name}") for given, value in zip(inputs, declared, strict=True)
+        ]
+
+    def _specialisation(self, arrays: Sequence[Array]) -> _Specialisation:
+        key = self._key([array.shape for array in arrays])
+        if key not in self._specialisations:
+            return self._specialise(self._respecialised(arrays))
+        self._specialisations.move_to_end(key)
+        return self._specialisations[key]
+
+    def _respecialised(self, arrays: Sequence[Array]) -> Graph:
+        """The model traced again (so that Python code sees the new shapes), or the graph with its shape rules run."""
+        types = [TensorType(array.shape, array.dtype.name) for array in arrays]
+        if isinstance(self._model, Graph):
+            names = (value.name for value in self._model.inputs)
+            return InferShapes(dict(zip(names, types, strict=True)))(self._model)
+        return trace(self._model, *types)
+
+    def _specialise(self, graph: Graph) -> _Specialisation:
+        made = _Specialisation(build(graph, self._passes))
+        self._specialisations[self._key([value.type.shape for value in graph.inputs])] = made
+        if len(self._specialisations) > KEPT_SPECIALISATIONS:
+            self._specialisations.popitem(last=False)
+        return made
+
+    def _key(self, shapes: Sequence[tuple[int, ...]]) -> Any:
+        return (*shapes, getattr(self._model, "training", None))
+
+
+class _Specialisation:
+    """One program with its executable, and how far the last call got."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.parameters = _bound(program)
+        self.executable = Executable(program.memory, {name: p.data for name, p in self.parameters.items()})
+        self._live = [(name, p, self.executable.arrays[name]) for name, p in self.parameters.items()]
+        self._results = program.forward.outputs[: len(program.model.outputs)]
+        self._cotangents = () if program.backward is None else _cotangents(program)
+        self._pending = False
+
+    @cached_property
+    def cost(self) -> CostReport:
+        return estimate(self.program.model, lowered=self.program.graphs, memory=self.program.memory)
+
+    def forward(self, arrays: Sequence[Array]) -> Any:
+        for name, parameter, bound in self._live:
+            if parameter.data is not bound:
+                raise ExecutionError(f"parameter {name} was replaced after compiling (model.to()?); compile again")
+        for value, array in zip(self.program.model.inputs, arrays, strict=True):
+            self.executable.load(value, array)
+        self._pending = False
+        self.executable.run(0)
+        self._pending = True
+        results = tuple(self.executable.read(value).copy() for value in self._results)
+        return results[0] if len(results) == 1 else results
+
+    def backward(self, cotangents: Sequence[Any]) -> dict[str, Array]:
+        backward = self._require_backward()
+        if not cotangents and [value.type.shape for value in self._cotangents] == [()]:
+            cotangents = [np.ones((), self._cotangents[0].type.dtype)]
+        if len(cotangents) != len(self._cotangents):
+            expected = ", ".join(map(str, self._cotangents))
+            raise ShapeError(f"backward takes {len(self._cotangents)} cotangents ({expected}), got {len(cotangents)}")
+        arrays = [
+            _as_array(given, value.type, f"cotangent {value.name}", exact=True)
+            for given, value in zip(cotangents, self._cotangents, strict=True)
+        ]
+        for value, array in zip(self._cotangents, arrays, strict=True):
+            self.executable.load(value, array)
+        self._pending = False
+        self.executable.run(1)
+        read = self.executable.read
+        return {name: read(value).copy() for name, value in zip(self.program.wrt, backward.outputs, strict=True)}
+
+    def _require_backward(self) -> Graph:
+        if self.program.backward is None:
+            raise ExecutionError("there is no backward: compiled for inference, or nothing to differentiate by")
+        if not self._pending:
+            raise ExecutionError("backward needs a forward call before it, one for each backward")
+        return self.program.backward
+
+
+def _bound(program: Program) -> Mapping[str, Any]:
+    """The live parameters; raises ConvirError naming those that a graph built by hand does not bind."""
+    needed = {value.name for graph in program.graphs for value in graph.params}
+    missing = sorted(needed - set(program.parameters))
+    if missing:
+        raise ConvirError(f"graph {program.model.name} does not say where its parameters are: bindings lack {missing}")
+    return program.parameters
+
+
+def _cotangents(program: Program) -> tuple[Any, ...]:
+    joint = next(stage.graph for stage in reversed(program.stages) if not stage.name.startswith("split_"))
+    return joint.inputs[len(program.model.inputs) :]
+
+
+def _as_array(given: Any, type: TensorType, label: str, exact: bool = False) -> Array:
+    """``given`` as an array of the type; raises DTypeError or ShapeError, and never casts."""
+    array = np.asarray(given)
+    if array.dtype.name != type.dtype:
+        raise DTypeError(f"{label} must be {type.dtype}, got {array.dtype.name}; convert it: x.astype({type.dtype!r})")
+    if array.ndim != type.rank or (exact and array.shape != type.shape):
+        found = "x".join(map(str, array.shape)) or "a scalar"
+        raise ShapeError(f"{label} must be {type}, got shape {list(array.shape)} ({found})")
+    return array

@@ -1,0 +1,134 @@
+"""From a model to something that runs: the pipeline as one literal list, the split, the memory plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convir.ir import Graph, UnsupportedError, verify
+from convir.passes.assign_layout import AssignLayout
+from convir.passes.differentiate import Differentiate
+from convir.passes.dropout import RemoveDropout
+from convir.passes.eliminate import EliminateCommonSubexpressions, EliminateDeadCode
+from convir.passes.fold_constants import BakeParameters, FoldConstants
+from convir.passes.fuse_relu import FuseRelu
+from convir.passes.lower_conv import DEFAULT, LowerConv, StrategyChoice
+from convir.passes.lower_pool import LowerPool
+from convir.passes.manager import Pass, Stage, run_passes
+from convir.passes.memory import MemoryPlan, plan_memory
+from convir.passes.split import split
+from convir.runtime import evaluate, scratch_types
+
+#: How pooling runs: one vectorised step for each kernel tap, or explicit loops.
+POOLS = ("taps", "naive")
+
+
+def pipeline(
+    *,
+    conv: StrategyChoice = DEFAULT,
+    pool: str = "taps",
+    inference: bool = False,
+    wrt: Sequence[str] | None = None,
+) -> list[Pass]:
+    """The passes that :func:`convir.compile` runs, in order: insert your own and hand the list to it.
+
+    Args:
+        conv: lowering strategy for all convolutions, or one for each by node name.
+        pool: ``taps`` (vectorised) or ``naive`` (explicit loops, the reference).
+        inference: snapshot the parameters and fold what follows from them; no backward.
+        wrt: names of the parameters and inputs to differentiate by; None for all.
+
+    Raises:
+        UnsupportedError: an unknown way of pooling.
+    """
+    if pool not in POOLS:
+        raise UnsupportedError(f"unknown pool={pool!r}; there are: {', '.join(POOLS)}")
+    lower_pool = [LowerPool()] if pool == "taps" else []
+    if inference:
+        return [
+            BakeParameters(),
+            RemoveDropout(),
+            FuseRelu(),
+            LowerConv(conv),
+            *lower_pool,
+            AssignLayout(),
+            FoldConstants(evaluate),
+            EliminateCommonSubexpressions(),
+            EliminateDeadCode(),
+        ]
+    return [
+        FoldConstants(evaluate),
+        EliminateCommonSubexpressions(),
+        FuseRelu(),
+        Differentiate(None if wrt is None else tuple(wrt)),
+        LowerConv(conv),
+        *lower_pool,
+        AssignLayout(),
+        EliminateCommonSubexpressions(),
+        EliminateDeadCode(),
+    ]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One specialisation of a model, compiled but not allocated.
+
+    Attributes:
+        model: the traced graph.
+        stages: every pass with its graph; then the two halves.
+        forward: what runs for an answer; its first outputs are the model's.
+        backward: what runs for gradients, or None.
+        wrt: what the backward's outputs are the gradients of, in order.
+        memory: where everything lives.
+    """
+
+    model: Graph
+    stages: tuple[Stage, ...]
+    forward: Graph
+    backward: Graph | None
+    wrt: tuple[str, ...]
+    memory: MemoryPlan
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """Forward, and backward where there is one."""
+        return (self.forward,) if self.backward is None else (self.forward, self.backward)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The live parameters that the program reads, by name."""
+        names = {value.name for graph in self.graphs for value in graph.params}
+        return {name: parameter for name, parameter in self.model.bindings.items() if name in names}
+
+
+def build(graph: Graph, passes: Sequence[Pass]) -> Program:
+    """Run the passes, divide forward from backward, and plan the memory.
+
+    Raises:
+        VerifyError: a pass broke the graph.
+        UnsupportedError: an unknown strategy, an op without gradient or kernel.
+    """
+    stages = run_passes(graph, passes)
+    wrt = _differentiated_by(stages, passes)
+    joint = stages[-1].graph
+    if not wrt:
+        return Program(graph, stages, joint, None, (), plan_memory([joint], scratch_types))
+    begin = time.perf_counter()
+    cotangents = [value.name for value in joint.inputs[len(graph.inputs) :]]
+    halves = split(joint, len(graph.outputs), cotangents)
+    for half in (halves.forward, halves.backward):
+        verify(half, after="split")
+    seconds = time.perf_counter() - begin
+    both = (Stage("split_forward", halves.forward, seconds), Stage("split_backward", halves.backward, seconds))
+    memory = plan_memory([halves.forward, halves.backward], scratch_types)
+    return Program(graph, (*stages, *both), halves.forward, halves.backward, wrt, memory)
+
+
+def _differentiated_by(stages: Sequence[Stage], passes: Sequence[Pass]) -> tuple[str, ...]:
+    """What the joint graph's gradients stand for; empty without differentiation."""
+    for stage, transform in zip(stages, passes, strict=False):
+        if isinstance(transform, Differentiate):
+            return transform.targets(stage.graph)
+    return ()

@@ -1,0 +1,52 @@
+"""Writing any text into DOT so that it means itself: names come from the user's code."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+
+class Markup(str):
+    """Text that is already an HTML-like label."""
+
+    __slots__ = ()
+
+
+def quoted(text: str) -> str:
+    """A DOT string that means ``text`` literally, as an id or where backslashes are escapes.
+
+    >>> print(quoted('say "hi"'))
+    "say \\"hi\\""
+    """
+    escaped = printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", " ")
+    return f'"{escaped}"'
+
+
+def attributes(given: Mapping[str, str]) -> str:
+    """``[color="red", label=<<B>x</B>>]``"""
+    written = (f"{name}=<{v}>" if isinstance(v, Markup) else f"{name}={quoted(v)}" for name, v in given.items())
+    return f"[{', '.join(written)}]"
+
+
+def markup(text: str, *tags: str) -> Markup:
+    """``text`` for an HTML-like label, inside ``tags`` from the outside in.
+
+    A backslash is written as an entity: Graphviz replaces ``\\N`` even in HTML-like labels. Empty
+    text would be a syntax error there.
+
+    >>> markup("a<b", 'FONT POINT-SIZE="9"', "B")
+    '<FONT POINT-SIZE="9"><B>a&lt;b</B></FONT>'
+    """
+    safe = html.escape(" ".join(printable(text).split()) or "\u00a0").replace("\\", "&#92;")
+    for tag in reversed(tags):
+        safe = f"<{tag}>{safe}</{tag.partition(' ')[0]}>"
+    return Markup(safe)
+
+
+def printable(text: str) -> str:
+    """``text`` without what XML cannot hold: control characters and halves of surrogate pairs."""
+    return "".join(c if _is_xml(ord(c)) else "\ufffd" for c in text)
+
+
+def _is_xml(code: int) -> bool:
+    return code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000

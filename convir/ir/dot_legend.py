@@ -1,0 +1,60 @@
+"""The caption above the picture: what the graph is, and what its signs and outlines mean."""
+
+from __future__ import annotations
+
+from convir.ir.dot_box import BACKWARD, FAINT, INK, LOOKS, ink, look, marks
+from convir.ir.dot_escape import Markup
+from convir.ir.dot_label import parameter_count, shorten
+from convir.ir.graph import Graph
+from convir.ir.picture import Picture
+
+#: Entries in a line of the legend: it should not be wider than a small graph.
+_IN_A_LINE = 4
+
+
+def caption(graph: Graph, picture: Picture, legend: bool) -> Markup:
+    """The name and size of the graph and, if wanted, a legend of what occurs in the picture.
+
+    It is the label of the whole drawing, so it takes no part in the layout.
+    """
+    count = len(graph.nodes)
+    size = f"{count} op{'' if count == 1 else 's'}, {parameter_count(graph.params)}"
+    lines = [ink(shorten(graph.name, 60), INK, 14, "B"), ink(size, FAINT, 10)]
+    entries = _entries(picture) if legend else []
+    rows = [entries[start : start + _IN_A_LINE] for start in range(0, len(entries), _IN_A_LINE)]
+    if rows:
+        lines.append(_table("".join(f"<TR>{''.join(row)}</TR>" for row in rows), spacing=3))
+    return _table("".join(f"<TR><TD>{line}</TD></TR>" for line in lines), spacing=0)
+
+
+def _entries(picture: Picture) -> list[str]:
+    """A pair of table cells for everything that needs an explanation."""
+    boxes = [box for box in picture.boxes if box.role == "node"]
+    seen = {box.nodes[0].op.kind for box in boxes}
+    found = {mark for box in boxes for mark in marks(box)}
+    makers = sorted({box.nodes[0].made_by for box in boxes if "lowered" in marks(box)})
+    entries = [_sign(look(kind).sign, look(kind).strong, kind or "other") for kind in [*LOOKS, *sorted(seen - {*LOOKS})]
+               if kind in seen]  # fmt: skip
+    if "view" in found:
+        entries.append(_sample(f'BORDER="1" COLOR="{FAINT}"', "view: nothing is copied"))
+    if "fused" in found:
+        inner = _table(f'<TR><TD BORDER="1" COLOR="{INK}" WIDTH="14" HEIGHT="7"></TD></TR>', spacing=2)
+        entries.append(_sample(f'BORDER="1" COLOR="{INK}"', "fused", inner))
+    if "lowered" in found:
+        entries.append(_sample(f'BORDER="1" STYLE="dashed" COLOR="{INK}"', shorten(f"made by {', '.join(makers)}")))
+    if any(box.gradient for box in picture.boxes):
+        entries.append(_sign("∂", BACKWARD, "backward"))
+    return entries
+
+
+def _sign(sign: str, color: str, text: str) -> str:
+    return _sample(f'BGCOLOR="{color}"', text, ink(sign, "white", 9, "B"))
+
+
+def _sample(style: str, text: str, content: str = "") -> str:
+    """A small box in that style, and what it means."""
+    return f'<TD WIDTH="20" HEIGHT="12" {style}>{content}</TD><TD ALIGN="LEFT">{ink(text, FAINT, 9)}&#160;</TD>'
+
+
+def _table(rows: str, spacing: int) -> Markup:
+    return Markup(f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="{spacing}" CELLPADDING="0">{rows}</TABLE>')

@@ -1,0 +1,122 @@
+"""Pictures: DOT text drawn to SVG, PNG or PDF by whatever Graphviz there is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convir.common.files import write_atomically
+from convir.ir.dot import to_dot
+from convir.ir.errors import ConvirError, UnsupportedError
+from convir.ir.picture import picture
+
+if TYPE_CHECKING:
+    from convir.ir.graph import Graph
+
+FORMATS = ("svg", "png", "pdf")
+_HOW_TO_GET = (
+    "drawing needs Graphviz: apt install graphviz (or your system's package of that name) "
+    "or pip install 'convir[render]'; the DOT text, to_dot(), needs neither"
+)
+#: Seconds after which a drawing is given up.
+_PATIENCE = 300.0
+#: A notebook does not wait for the layout of more boxes than this.
+_NOTEBOOK_BOXES = 400
+#: A screen has about twice the 96 pixels an inch that Graphviz assumes; text stays sharp.
+_PNG_DPI = 144
+#: Run apart: Graphviz is C, prints warnings past sys.stderr, and a bad layout could take Python with it.
+_DRAW = """\
+import sys, pygraphviz
+drawing = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+sys.stdout.buffer.write(drawing.draw(format=sys.argv[1], prog="dot"))
+"""
+
+
+def render(graph: Graph, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Draw ``graph`` to the file ``path``, as SVG, PNG or PDF by its suffix, and return the path.
+
+    The drawing is made by the ``dot`` program if there is one, otherwise by pygraphviz, which brings
+    Graphviz along. The file appears complete or not at all.
+
+    Args:
+        graph: the graph to draw.
+        path: where to; an existing file is replaced.
+        options: those of :func:`convir.ir.dot.to_dot`.
+
+    Raises:
+        UnsupportedError: another suffix, a folder that does not exist, no Graphviz, or an option out of range.
+        ConvirError: Graphviz failed.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower().removeprefix(".")
+    if suffix not in FORMATS:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        raise UnsupportedError(f"cannot draw to {target.name!r}: the suffix must be one of {known}")
+    if not target.parent.is_dir():
+        raise UnsupportedError(f"cannot draw to {target}: there is no folder {target.parent}")
+    if suffix == "png":
+        options = {"dpi": _PNG_DPI, **options}
+    return write_atomically(target, draw(to_dot(graph, **options), suffix))
+
+
+def draw(dot: str, format: str) -> bytes:
+    """DOT text drawn to one of :data:`FORMATS`; raises UnsupportedError where there is no Graphviz."""
+    import graphviz
+
+    try:
+        drawn: bytes = graphviz.Source(dot, engine="dot").pipe(format=format, quiet=True)
+    except graphviz.ExecutableNotFound:
+        return _draw_with_wheel(dot, format)
+    except graphviz.CalledProcessError as error:
+        raise _failure(error.stderr) from None
+    return drawn
+
+
+def notebook_display(graph: Graph) -> dict[str, str]:
+    """What a notebook shows of ``graph``, by media type: always text, and SVG if it can be drawn.
+
+    A graph of very many ops is drawn with its inner scopes collapsed, or not at all. Never raises.
+    """
+    shown = {"text/plain": str(graph)}
+    try:
+        svg = draw(to_dot(graph, depth=_notebook_depth(graph)), "svg").decode()
+    except Exception:
+        # Whatever went wrong, the text says what the picture would have said.
+        return shown
+    # The page that shows it is no place for an XML declaration and a DOCTYPE.
+    return {**shown, "image/svg+xml": svg[svg.index("<svg") :]}
+
+
+def _notebook_depth(graph: Graph) -> int | None:
+    """The deepest nesting with few enough boxes; raises UnsupportedError if there is none."""
+    deepest = max((node.scope.count(".") for node in graph.nodes), default=0)
+    for depth in (None, *range(deepest, -1, -1)):
+        if len(picture(graph, depth).boxes) <= _NOTEBOOK_BOXES:
+            return depth
+    raise UnsupportedError(f"graph {graph.name} is too large to be drawn in passing; call render() with depth=")
+
+
+def _draw_with_wheel(dot: str, format: str) -> bytes:
+    """Drawn by the Graphviz inside pygraphviz's wheel, in a process of its own."""
+    if find_spec("pygraphviz") is None:
+        raise UnsupportedError(_HOW_TO_GET)
+    command = [sys.executable, "-c", _DRAW, format]
+    try:
+        done = subprocess.run(command, input=dot.encode(), capture_output=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        hint = "draw less of the graph with depth= or params=False"
+        raise ConvirError(f"Graphviz did not finish within {_PATIENCE:.0f} seconds; {hint}") from None
+    if done.returncode or not done.stdout:
+        raise _failure(done.stderr)
+    return done.stdout
+
+
+def _failure(stderr: bytes | str | None) -> ConvirError:
+    """The last thing Graphviz said, as an error of ours."""
+    text = stderr.decode(errors="replace") if isinstance(stderr, bytes) else stderr or ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return ConvirError(f"Graphviz could not draw the graph: {lines[-1] if lines else 'it gave no reason'}")

@@ -1,0 +1,33 @@
+"""Gradient rules, one module a family of ops."""
+
+from convir.passes.grad import (
+    activation,
+    conv,
+    elementwise,
+    im2col,
+    leaves,
+    loss,
+    matmul,
+    pool,
+    reduce,
+    shape,
+)
+from convir.passes.grad.registry import GRADIENTS, NOT_DIFFERENTIABLE, GradientRule, gradient, not_differentiable
+
+__all__ = [
+    "GRADIENTS",
+    "NOT_DIFFERENTIABLE",
+    "GradientRule",
+    "activation",
+    "conv",
+    "elementwise",
+    "gradient",
+    "im2col",
+    "leaves",
+    "loss",
+    "matmul",
+    "not_differentiable",
+    "pool",
+    "reduce",
+    "shape",
+]

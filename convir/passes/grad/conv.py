@@ -1,0 +1,58 @@
+"""Gradients of convolution. All three ops are linear in each operand, so they differentiate into each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convir.ir import Builder, Node, Op, Value
+from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp, Sum
+from convir.passes.grad.activation import through_activation
+from convir.passes.grad.registry import gradient
+
+
+@gradient(Conv2d)
+def conv2d(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
+    """``dx = conv2d_grad_input(dz, w); dw = conv2d_grad_weight(dz, x); db = sum(dz)``, dz before the activation."""
+    image, weight, *bias = node.inputs
+    cotangent = through_activation(builder, node, cotangent)
+    grads: list[Value | None] = [
+        builder.emit(_grad_input(node.op, image), cotangent, weight),
+        builder.emit(_grad_weight(node.op, weight), cotangent, image),
+    ]
+    return [*grads, *(builder.emit(Sum((0, 2, 3)), cotangent) for _ in bias)]
+
+
+@gradient(Conv2dGradWeight)
+def conv2d_grad_weight(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
+    """With g the cotangent of dw: ``ddy = conv2d(x, g); dx = conv2d_grad_input(dy, g)``"""
+    grad, image = node.inputs
+    return [
+        builder.emit(Conv2d(**_shared(node.op)), image, cotangent),
+        builder.emit(_grad_input(node.op, image), grad, cotangent),
+    ]
+
+
+@gradient(Conv2dGradInput)
+def conv2d_grad_input(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
+    """With g the cotangent of dx: ``ddy = conv2d(g, w); dw = conv2d_grad_weight(dy, g)``"""
+    grad, weight = node.inputs
+    return [
+        builder.emit(Conv2d(**_shared(node.op)), cotangent, weight),
+        builder.emit(_grad_weight(node.op, weight), grad, cotangent),
+    ]
+
+
+def _grad_input(op: Op, image: Value) -> Conv2dGradInput:
+    rows, columns = image.type.shape[2:]
+    return Conv2dGradInput(**_shared(op), input_size=(rows, columns))
+
+
+def _grad_weight(op: Op, weight: Value) -> Conv2dGradWeight:
+    rows, columns = weight.type.shape[2:]
+    return Conv2dGradWeight(**_shared(op), kernel_size=(rows, columns))
+
+
+def _shared(op: Op) -> dict[str, Any]:
+    """The attributes that a convolution has in common with its gradients."""
+    assert isinstance(op, ConvOp)
+    return {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}

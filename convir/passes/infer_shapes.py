@@ -1,0 +1,52 @@
+"""Re-specialising a graph to other input shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from convir.ir import ConvirError, Graph, ShapeError, TensorType, Value
+from convir.ir.builder import Builder
+
+
+@dataclass(frozen=True)
+class InferShapes:
+    """``f : f32[8,1,28,28] -> f32[8,10]  =>  f : f32[64,1,28,28] -> f32[64,10]``
+
+    Runs every op's shape rule on the new input types. The graph means what its ops say: a dimension
+    that the traced Python code computed with (``x.shape[0] * 2``) is a number by now.
+
+    Attributes:
+        types: new type for each input by name; inputs left out keep theirs.
+
+    Raises:
+        ShapeError, DTypeError: an op does not fit the new shapes; the message names the place.
+        ConvirError: ``types`` names an input that the graph does not have.
+    """
+
+    types: Mapping[str, TensorType] = field(default_factory=dict)
+    name: str = "infer_shapes"
+
+    def __call__(self, graph: Graph) -> Graph:
+        unknown = set(self.types) - {value.name for value in graph.inputs}
+        if unknown:
+            given = ", ".join(sorted(unknown))
+            raise ConvirError(
+                f"graph {graph.name} has no input {given}; it has {', '.join(v.name for v in graph.inputs)}"
+            )
+        return self._respecialise(graph)
+
+    def _respecialise(self, graph: Graph) -> Graph:
+        builder = Builder(graph.name)
+        known = {v.name: builder.input(v.name, self.types.get(v.name, v.type)) for v in graph.inputs}
+        known |= {v.name: builder.param(v.name, v.type) for v in graph.params}
+        for node in graph.nodes:
+            operands = tuple(known[value.name] for value in node.inputs)
+            try:
+                types = node.op.infer(*(value.type for value in operands))
+            except ShapeError as error:
+                raise error.located(node.where) from None
+            outputs = tuple(Value(old.name, new) for old, new in zip(node.outputs, types, strict=True))
+            known.update((value.name, value) for value in outputs)
+            builder.append(type(node)(node.op, operands, outputs, node.scope, node.source, node.origin, node.made_by))
+        return builder.finish([known[value.name] for value in graph.outputs], graph.bindings)

@@ -1,0 +1,79 @@
+"""Running passes: verify after each, keep every stage, time it, dump it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from convir.common.files import write_atomically
+from convir.ir import ConvirError, Graph, verify
+
+
+class Pass(Protocol):
+    """A small frozen dataclass with a name; its docstring is its equation."""
+
+    @property
+    def name(self) -> str:
+        """Lower case with underscores; stands in dumps and in the nodes it makes."""
+
+    def __call__(self, graph: Graph) -> Graph:
+        """A new graph that computes the same; ``graph`` is left alone."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one pass made.
+
+    Attributes:
+        name: the pass's name, or ``trace`` for the graph it all began with.
+        graph: the graph after it.
+        seconds: how long the pass and its verification took.
+    """
+
+    name: str
+    graph: Graph
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"# {self.name} ({self.seconds * 1e3:.1f} ms, {len(self.graph.nodes)} nodes)\n{self.graph}"
+
+
+def run_passes(graph: Graph, passes: Iterable[Pass]) -> tuple[Stage, ...]:
+    """Run ``passes`` in order; the last stage holds the result.
+
+    Raises:
+        VerifyError: a pass broke the graph; the message names the pass and the node.
+    """
+    stages = [_stage("trace", graph, time.perf_counter())]
+    for transform in passes:
+        begin = time.perf_counter()
+        stages.append(_stage(transform.name, transform(stages[-1].graph), begin))
+    return tuple(stages)
+
+
+def dump_stages(stages: Sequence[Stage], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write each stage as text, ``00_trace.txt``, ``01_....txt``; returns the paths.
+
+    Raises:
+        ConvirError: ``folder`` is a file, or cannot be made.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConvirError(f"cannot make the folder {target}: {error.strerror}") from None
+    return [write_atomically(target / f"{stem}.txt", f"{stage}\n") for stem, stage in numbered(stages)]
+
+
+def numbered(stages: Sequence[Stage]) -> list[tuple[str, Stage]]:
+    """Stages with their file stems: ``03_fuse_relu``."""
+    return [(f"{index:02d}_{stage.name}", stage) for index, stage in enumerate(stages)]
+
+
+def _stage(name: str, graph: Graph, begin: float) -> Stage:
+    verify(graph, after=name)
+    return Stage(name, graph, time.perf_counter() - begin)

@@ -1,0 +1,261 @@
+"""The memory plan: every intermediate gets a place in one arena, by the time it lives.
+
+Liveness is exact for straight-line code. Views share their operand's buffer, an element-by-element
+result takes over the buffer of an operand that dies there, and the remaining buffers are placed
+largest first at the lowest offset that is free while they live (Pisarchyk and Lee, *Efficient Memory
+Management for Deep Neural Net Inference*, 2020, "greedy by size for offset calculation").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from convir.ir import Graph, Node, TensorType, Value
+
+#: Buffers start at multiples of this many bytes: a cache line, and the widest vector register.
+ALIGNMENT = 64
+
+#: Types of the temporary arrays that the kernel of a node works in; handed in by the runtime.
+ScratchRule = Callable[[Node], Sequence[TensorType]]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A range of the arena over a range of time.
+
+    Attributes:
+        values: names of the values that live here: one, its views, and what is computed in place.
+        nbytes: its size; it takes this rounded up to the alignment.
+        first: step at which it is first written.
+        last: step at which it is last read.
+        kind: input, activation, gradient or scratch.
+        op: name of the op that first writes it; ``input`` for what the caller passes.
+        offset: where it starts in the arena, in bytes.
+    """
+
+    values: tuple[str, ...]
+    nbytes: int
+    first: int
+    last: int
+    kind: str
+    op: str
+    offset: int = -1
+
+    @property
+    def room(self) -> int:
+        """Bytes that it takes in the arena."""
+        return -(-self.nbytes // ALIGNMENT) * ALIGNMENT
+
+    def overlaps(self, other: Buffer) -> bool:
+        """Whether both are alive at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Where everything lives while a program runs.
+
+    Attributes:
+        graphs: the graphs that run one after the other: forward, or forward and backward.
+        buffers: every buffer with its offset.
+        peak_bytes: size of the arena: exactly what the runtime allocates.
+        parameter_bytes: bytes of parameters and constants, which live outside the arena.
+    """
+
+    graphs: tuple[Graph, ...]
+    buffers: tuple[Buffer, ...]
+    peak_bytes: int
+    parameter_bytes: int
+
+    @cached_property
+    def buffer_of(self) -> Mapping[str, Buffer]:
+        """Value name -> its buffer; parameters, constants and their views have none."""
+        return {name: buffer for buffer in self.buffers for name in buffer.values}
+
+    @property
+    def total_bytes(self) -> int:
+        """Arena and parameters together."""
+        return self.peak_bytes + self.parameter_bytes
+
+    @cached_property
+    def peak_step(self) -> int:
+        """The step at which the live buffers add up to the most."""
+        steps = {buffer.first for buffer in self.buffers} or {0}
+        return max(sorted(steps), key=lambda step: sum(b.room for b in self.alive(step)))
+
+    def alive(self, step: int) -> list[Buffer]:
+        """The buffers that are alive at ``step``."""
+        return [buffer for buffer in self.buffers if buffer.first <= step <= buffer.last]
+
+    def peak_by_kind(self) -> dict[str, int]:
+        """Bytes of each kind that are alive at the peak; with fragmentation they add up to the arena."""
+        live = self.alive(self.peak_step)
+        split = {kind: sum(b.room for b in live if b.kind == kind) for kind in KINDS}
+        return {**split, "fragmentation": self.peak_bytes - sum(split.values())}
+
+    def total_by_kind(self) -> dict[str, int]:
+        """Bytes of all buffers of each kind, whenever they live: what there would be without reuse."""
+        return {kind: sum(b.room for b in self.buffers if b.kind == kind) for kind in KINDS}
+
+    def scratch_bytes(self, op: str) -> int:
+        """Bytes of the largest scratch buffer that the op called ``op`` writes, e.g. ``im2col``."""
+        return max((b.nbytes for b in self.buffers if b.kind == "scratch" and b.op == op), default=0)
+
+
+KINDS = ("input", "activation", "gradient", "scratch")
+
+
+def plan_memory(graphs: Sequence[Graph], scratch: ScratchRule = lambda node: ()) -> MemoryPlan:
+    """Plan one arena for graphs that run one after the other and pass values on by name.
+
+    Args:
+        graphs: forward, or forward and backward.
+        scratch: what each node's kernel needs while it runs.
+    """
+    liveness = _Liveness(tuple(graphs))
+    buffers = _place([*liveness.buffers(), *_workspaces(graphs, scratch)])
+    peak = max((buffer.offset + buffer.room for buffer in buffers), default=0)
+    return MemoryPlan(tuple(graphs), tuple(buffers), peak, _outside_bytes(graphs))
+
+
+def steps(graphs: Sequence[Graph]) -> Iterator[tuple[int, Node]]:
+    """Every node with the step at which it runs; the steps between graphs are the caller's."""
+    step = 0
+    for graph in graphs:
+        for node in graph.nodes:
+            step += 1
+            yield step, node
+        step += 1
+
+
+class _Liveness:
+    """Which values share a buffer, and from when to when it lives."""
+
+    def __init__(self, graphs: tuple[Graph, ...]) -> None:
+        self.graphs = graphs
+        self.last_read = self._last_reads()
+        self.root: dict[str, str] = {}
+        self.members: dict[str, list[Value]] = {}
+        self.first: dict[str, int] = {}
+        self.maker: dict[str, Node | None] = {}
+        self._assign()
+
+    def buffers(self) -> Iterator[Buffer]:
+        for root, members in self.members.items():
+            names = tuple(value.name for value in members)
+            maker = self.maker[root]
+            op = maker.op.name if maker else "input"
+            yield Buffer(names, members[0].type.nbytes, self.first[root], self._last(names), self._kind(members), op)
+
+    def _last_reads(self) -> dict[str, int]:
+        """Value name -> last step that reads it; outputs are read by the caller right after their graph."""
+        last: dict[str, int] = {}
+        for step, node in steps(self.graphs):
+            last.update((value.name, step) for value in node.inputs)
+        step = 0
+        for graph in self.graphs:
+            step += len(graph.nodes) + 1
+            last.update((value.name, max(step, last.get(value.name, 0))) for value in graph.outputs)
+        return last
+
+    def _assign(self) -> None:
+        step = 0
+        for graph in self.graphs:
+            for value in graph.inputs:
+                if value.name not in self.root:
+                    self._open(value, step, None)
+            for node in graph.nodes:
+                step += 1
+                self._assign_node(node, step)
+            step += 1
+
+    def _assign_node(self, node: Node, step: int) -> None:
+        if node.op.kind == "constant":
+            return
+        if node.op.view:
+            self._join(node.outputs[0], node.inputs[0])
+            return
+        host = self._inplace_host(node, step)
+        if host is not None:
+            self._join(node.outputs[0], host)
+            return
+        for value in node.outputs:
+            self._open(value, step, node)
+
+    def _inplace_host(self, node: Node, step: int) -> Value | None:
+        """An operand whose buffer dies here and fits the result."""
+        for slot in node.op.inplace:
+            operand = node.inputs[slot]
+            root = self.root.get(operand.name)
+            if root is None or operand.type != node.outputs[0].type:
+                continue
+            if self._last([value.name for value in self.members[root]]) <= step:
+                return operand
+        return None
+
+    def _last(self, names: Sequence[str]) -> int:
+        """Last read of a buffer; what nobody reads still lives at the step that writes it."""
+        return max(max(self.last_read.get(name, 0) for name in names), self.first[self.root[names[0]]])
+
+    def _open(self, value: Value, step: int, maker: Node | None) -> None:
+        self.root[value.name] = value.name
+        self.members[value.name] = [value]
+        self.first[value.name] = step
+        self.maker[value.name] = maker
+
+    def _join(self, value: Value, host: Value) -> None:
+        """Put ``value`` where ``host`` lives; a view of a parameter lives outside the arena like it."""
+        if host.name in self.root:
+            self.root[value.name] = self.root[host.name]
+            self.members[self.root[host.name]].append(value)
+
+    def _kind(self, members: Sequence[Value]) -> str:
+        """Scratch is what only a lowering needs: patch matrices, padded and transposed copies."""
+        maker = self.maker[members[0].name]
+        if maker is None:
+            return "gradient" if members[0].name not in _names(self.graphs[0].inputs) else "input"
+        if maker.made_by and maker.op.kind == "layout" and not maker.op.view:
+            return "scratch"
+        readers = [n for graph in self.graphs for value in members for n in graph.consumers.get(value.name, ())]
+        if any(reader.op.name == "col2im" for reader in readers):
+            return "scratch"
+        in_backward = len(self.graphs) > 1 and maker.name in self.graphs[1].producers
+        return "gradient" if in_backward and not maker.name.endswith(".again") else "activation"
+
+
+def _names(values: Sequence[Value]) -> set[str]:
+    return {value.name for value in values}
+
+
+def _workspaces(graphs: Sequence[Graph], scratch: ScratchRule) -> Iterator[Buffer]:
+    """The kernels' temporary arrays: alive during one step."""
+    for step, node in steps(graphs):
+        for index, type in enumerate(scratch(node)):
+            yield Buffer((node.scratch_name(index),), type.nbytes, step, step, "scratch", node.op.name)
+
+
+def _place(buffers: Sequence[Buffer]) -> list[Buffer]:
+    """Largest first, each at the lowest offset that no buffer alive at the same time covers."""
+    placed: list[Buffer] = []
+    order = sorted(range(len(buffers)), key=lambda i: (-buffers[i].nbytes, buffers[i].first))
+    offsets: dict[int, int] = {}
+    for index in order:
+        buffer = buffers[index]
+        offset = 0
+        for other in sorted((b for b in placed if b.overlaps(buffer)), key=lambda b: b.offset):
+            if other.offset - offset >= buffer.room:
+                break
+            offset = max(offset, other.offset + other.room)
+        offsets[index] = offset
+        placed.append(replace(buffer, offset=offset))
+    return [replace(buffer, offset=offsets[index]) for index, buffer in enumerate(buffers)]
+
+
+def _outside_bytes(graphs: Sequence[Graph]) -> int:
+    """Bytes of the distinct parameters and constants."""
+    outside = {value.name: value.type.nbytes for graph in graphs for value in graph.params}
+    for graph in graphs:
+        outside |= {n.name: n.outputs[0].type.nbytes for n in graph.nodes if n.op.kind == "constant"}
+    return sum(outside.values())

@@ -1,0 +1,115 @@
+"""Bind once, run many: a planned program with its arena and its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from convir.ir import Graph, Node, TensorType, Value
+from convir.ir.ops import Constant
+from convir.runtime.arena import Arena
+from convir.runtime.kernels import Array, Step, kernel_for
+
+
+class Placement(Protocol):
+    """What a memory plan says of one value."""
+
+    @property
+    def offset(self) -> int:
+        """Where its bytes start in the arena."""
+
+
+class Plan(Protocol):
+    """What an executable needs of a memory plan."""
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The graphs that run one after the other."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """Size of the arena."""
+
+    @property
+    def buffer_of(self) -> Mapping[str, Placement]:
+        """Where each value lives; parameters, constants and their views are not in it."""
+
+
+@dataclass(frozen=True)
+class BoundStep:
+    """A node and the callable that runs it on the arrays it always uses."""
+
+    node: Node
+    run: Step
+
+
+class Executable:
+    """A program ready to run: every step bound to its arrays in one arena.
+
+    It owns its arena, so it serves one thread at a time.
+
+    Args:
+        plan: the memory plan of the program's graphs.
+        parameters: the live array of each parameter.
+
+    Raises:
+        MemoryLimitError: the arena is larger than the machine; nothing was allocated.
+        UnsupportedError: an op without a kernel.
+    """
+
+    def __init__(self, plan: Plan, parameters: Mapping[str, Array]) -> None:
+        self.plan = plan
+        self.arena = Arena(plan.peak_bytes)
+        self.arrays: dict[str, Array] = dict(parameters)
+        for graph in plan.graphs:
+            for value in graph.inputs:
+                self.arrays.setdefault(value.name, self._place(value.name, value.type))
+        self.halves = tuple(tuple(self._bind(graph)) for graph in plan.graphs)
+        self._steps = tuple(tuple(step.run for step in half) for half in self.halves)
+
+    def load(self, value: Value, array: Array) -> None:
+        """Copy ``array`` to where ``value`` lives."""
+        np.copyto(self.arrays[value.name], array)
+
+    def run(self, half: int) -> None:
+        """Run one of the program's graphs; overflow gives inf and NaN without a warning, as in every framework."""
+        with np.errstate(all="ignore"):
+            for step in self._steps[half]:
+                step()
+
+    def read(self, value: Value) -> Array:
+        """The array in which ``value`` lives: the executable's own, overwritten by later runs."""
+        return self.arrays[value.name]
+
+    def _place(self, name: str, type: TensorType) -> Array:
+        return self.arena.array(self.plan.buffer_of[name].offset, type)
+
+    def _bind(self, graph: Graph) -> Iterator[BoundStep]:
+        for node in graph.nodes:
+            if isinstance(node.op, Constant):
+                self.arrays[node.name] = node.op.value.array
+                continue
+            inputs = [self.arrays[value.name] for value in node.inputs]
+            if node.op.view:
+                self.arrays[node.name] = inputs[0].reshape(node.outputs[0].type.shape)
+                continue
+            outputs = [self._place(value.name, value.type) for value in node.outputs]
+            self.arrays.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))
+            scratch = [self._place(name, type) for name, type in scratch_of(node)]
+            yield BoundStep(node, kernel_for(node.op).bind(node.op, inputs, [*outputs, *scratch]))
+
+
+def scratch_types(node: Node) -> Sequence[TensorType]:
+    """Types of the temporary arrays that the kernel of ``node`` works in."""
+    if isinstance(node.op, Constant) or node.op.view:
+        return ()
+    operands = [value.type for value in node.inputs]
+    return kernel_for(node.op).scratch(node.op, operands, [value.type for value in node.outputs])
+
+
+def scratch_of(node: Node) -> list[tuple[str, TensorType]]:
+    """The temporary arrays of ``node`` by the names that the memory plan gives them."""
+    return [(node.scratch_name(index), type) for index, type in enumerate(scratch_types(node))]

@@ -1,0 +1,37 @@
+"""A small convolutional network for the 8 x 8 digits that come with convir."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convir.frontend import nn
+
+INPUT_SHAPE = (1, 1, 8, 8)
+
+
+class DigitsCNN(nn.Module):
+    """Two convolutions and two linear layers: (N, 1, 8, 8) -> (N, num_classes); 13,706 parameters."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        self.conv1 = nn.Conv2d(1, 16, 3, padding=1)
+        self.relu1 = nn.ReLU()
+        self.pool1 = nn.MaxPool2d(2)
+        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
+        self.relu2 = nn.ReLU()
+        self.pool2 = nn.MaxPool2d(2)
+        self.flatten = nn.Flatten()
+        self.fc1 = nn.Linear(32 * 2 * 2, 64)
+        self.relu3 = nn.ReLU()
+        self.fc2 = nn.Linear(64, num_classes)
+
+    def forward(self, x: Any) -> Any:
+        """(N, 1, 8, 8) -> (N, num_classes)"""
+        x = self.pool1(self.relu1(self.conv1(x)))
+        x = self.pool2(self.relu2(self.conv2(x)))
+        x = self.flatten(x)
+        return self.fc2(self.relu3(self.fc1(x)))
+
+
+def digits_cnn(num_classes: int = 10) -> DigitsCNN:
+    """A new network for 8 x 8 digits: see :class:`DigitsCNN`."""
+    return DigitsCNN(num_classes)
