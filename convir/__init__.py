@@ -23,6 +23,8 @@ from convir.ir import (
     UnsupportedError,
     VerifyError,
 )
+from convir.passes.infer_shapes import infer_shapes
+from convir.reports import estimate, summary
 
 __version__ = "0.1.0"
 
@@ -41,9 +43,12 @@ __all__ = [
     "UnsupportedError",
     "VerifyError",
     "compile",
+    "estimate",
+    "infer_shapes",
     "manual_seed",
     "nn",
     "pipeline",
+    "summary",
     "trace",
     "zoo",
 ]

@@ -20,6 +20,7 @@ from convir.passes.infer_shapes import InferShapes
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
 from convir.passes.manager import Pass, Stage, dump_stages
 from convir.passes.memory import MemoryPlan
+from convir.profiling import Profile, profile
 from convir.runtime import Executable
 
 Array = NDArray[Any]
@@ -143,6 +144,19 @@ class Compiled:
         """
         return self._current.backward(cotangents)
 
+    def profile(self, *inputs: Any, backward: bool = False, repeats: int = 20) -> Profile:
+        """Time every step of a call on these inputs, and of its backward (cotangents of one) if asked.
+
+        Raises:
+            ShapeError, DTypeError: the inputs do not fit the model.
+            ExecutionError: backward is asked for and there is none.
+        """
+        if repeats < 1:
+            raise ConvirError(f"profile needs at least one repeat, got {repeats}")
+        arrays = self._checked(inputs)
+        self._current = self._specialisation(arrays)
+        return self._current.profile(arrays, backward, repeats)
+
     def clone(self) -> Compiled:
         """The same model with memory of its own, for another thread; parameters stay shared."""
         return Compiled(self._model, self.program.model, self._passes)
@@ -235,12 +249,30 @@ class _Specialisation:
         read = self.executable.read
         return {name: read(value).copy() for name, value in zip(self.program.wrt, backward.outputs, strict=True)}
 
+    def profile(self, arrays: Sequence[Array], backward: bool, repeats: int) -> Profile:
+        def load_inputs() -> None:
+            for value, array in zip(self.program.model.inputs, arrays, strict=True):
+                self.executable.load(value, array)
+
+        def load_cotangents() -> None:
+            for value in self._cotangents:
+                self.executable.read(value).fill(1)
+
+        if backward and self.program.backward is None:
+            raise ExecutionError(_NO_BACKWARD)
+        self._pending = False
+        loads = [load_inputs, load_cotangents] if backward else [load_inputs]
+        return profile(self.executable, loads, self.program.model.name, repeats)
+
     def _require_backward(self) -> Graph:
         if self.program.backward is None:
-            raise ExecutionError("there is no backward: compiled for inference, or nothing to differentiate by")
+            raise ExecutionError(_NO_BACKWARD)
         if not self._pending:
             raise ExecutionError("backward needs a forward call before it, one for each backward")
         return self.program.backward
+
+
+_NO_BACKWARD = "there is no backward: compiled for inference, or nothing to differentiate by"
 
 
 def _bound(program: Program) -> Mapping[str, Any]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from convir.ir.dot_box import BACKWARD, FAINT, INK, PARAMETER, box_attributes
-from convir.ir.dot_escape import attributes, markup, quoted
+from convir.ir.dot_escape import attributes, literal, markup, printable, quoted
 from convir.ir.dot_label import shorten
 from convir.ir.dot_legend import caption
 from convir.ir.errors import UnsupportedError
 from convir.ir.graph import Graph
-from convir.ir.picture import Arrow, Cluster, Picture, clusters, picture
+from convir.ir.picture import Arrow, Box, Cluster, clusters, picture
 
 _FONT = "Helvetica,Arial,sans-serif"
-_SPACER = attributes({"style": "invis", "class": "spacer"})
+_SPACER = attributes({"style": "invis", "weight": "4", "class": "spacer"})
 
 
 def to_dot(
@@ -48,13 +48,14 @@ def to_dot(
     flops = flops or {}
     _check(graph, flops, depth, direction)
     drawn = picture(graph, depth, params)
+    ids = _ids(drawn.boxes)
     lines = [
         f"digraph {quoted(graph.name)} {{",
         *_defaults(direction, dpi),
         f"  label=<{caption(graph, drawn, legend)}>;",
-        *_cluster(clusters(drawn.boxes), flops, 1),
-        *(_edge(arrow, drawn) for arrow in drawn.arrows),
-        *(f"  {quoted(upper.id)} -> {quoted(lower.id)} {_SPACER};" for upper, lower in drawn.spacers),
+        *_cluster(clusters(drawn.boxes), flops, ids, 1),
+        *(_edge(arrow, drawn.joint, ids) for arrow in drawn.arrows),
+        *(f"  {ids[upper]} -> {ids[lower]} {_SPACER};" for upper, lower in drawn.spacers),
         "}",
     ]
     return "\n".join(lines) + "\n"
@@ -89,11 +90,24 @@ def _defaults(direction: str, dpi: int | None) -> Iterator[str]:
         yield f"  {name} {attributes(given)};"
 
 
-def _cluster(cluster: Cluster, flops: Mapping[str, float], level: int) -> Iterator[str]:
+def _ids(boxes: tuple[Box, ...]) -> dict[Box, str]:
+    """A quoted id for every box: its own, except where Graphviz would take two for one or for none."""
+    names: dict[str, Box] = {}
+    for box in boxes:
+        name = printable(box.id)
+        # Empty ids and those with a percent sign in front are anonymous to Graphviz.
+        name = f" {name}" if not name or name.startswith("%") else name
+        while name in names:
+            name += "'"
+        names[name] = box
+    return {box: quoted(name) for name, box in names.items()}
+
+
+def _cluster(cluster: Cluster, flops: Mapping[str, float], ids: Mapping[Box, str], level: int) -> Iterator[str]:
     """The boxes of a scope, then the scopes inside it, each in its own subgraph."""
     indent = "  " * level
     for box in cluster.boxes:
-        yield f"{indent}{quoted(box.id)} {attributes(box_attributes(box, flops))};"
+        yield f"{indent}{ids[box]} {attributes(box_attributes(box, flops))};"
     for inner in cluster.inner.values():
         frame = {
             "label": markup(shorten(inner.scope), f'FONT COLOR="{FAINT}" POINT-SIZE="10"', "B"),
@@ -102,30 +116,31 @@ def _cluster(cluster: Cluster, flops: Mapping[str, float], level: int) -> Iterat
             "fillcolor": "#f3f5f7" if level % 2 else "#fdfdfe",
             "color": "#afb8c1",
             "margin": "9",
-            "tooltip": inner.scope,
+            "tooltip": literal(inner.scope),
         }
         yield f"{indent}subgraph {quoted('cluster_' + inner.scope)} {{"
         yield f"{indent}  graph {attributes(frame)};"
-        yield from _cluster(inner, flops, level + 1)
+        yield from _cluster(inner, flops, ids, level + 1)
         yield f"{indent}}}"
 
 
-def _edge(arrow: Arrow, drawn: Picture) -> str:
+def _edge(arrow: Arrow, joint: bool, ids: Mapping[Box, str]) -> str:
     """An arrow; inside the backward part of a joint graph it is laid out against its direction.
 
     So a gradient stands beside the op that it belongs to, and the cotangent rises from the last op to
     the first. The layout has no cycles: forward boxes never read backward ones.
     """
-    given = {"tooltip": f"{arrow.value} ({', '.join(arrow.operands)})" if arrow.operands else str(arrow.value)}
+    operands = f" ({', '.join(arrow.operands)})" if arrow.operands else ""
+    given = {"tooltip": literal(f"{arrow.value}{operands}")}
     if arrow.tail.role == "param":
         given |= {"color": PARAMETER, "penwidth": "0.7", "class": "param"}
     else:
         given |= {"label": "" if arrow.head.role == "output" else f" {arrow.value.type} ", **_flow(arrow)}
     tail, head = arrow.tail, arrow.head
-    if drawn.joint and tail.gradient:
+    if joint and tail.gradient:
         tail, head = head, tail
         given["dir"] = "back"
-    return f"  {quoted(tail.id)} -> {quoted(head.id)} {attributes(given)};"
+    return f"  {ids[tail]} -> {ids[head]} {attributes(given)};"
 
 
 def _flow(arrow: Arrow) -> dict[str, str]:
@@ -134,4 +149,4 @@ def _flow(arrow: Arrow) -> dict[str, str]:
         return {"color": BACKWARD, "fontcolor": BACKWARD, "class": "gradient", "weight": "4"}
     if arrow.head.gradient:
         return {"style": "dashed", "penwidth": "0.7", "class": "kept"}
-    return {"class": "forward", "weight": "16"}
+    return {"class": "forward", "weight": "2"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from convir.ir.dot_escape import Markup, markup
+from convir.ir.dot_escape import Markup, literal, markup
 from convir.ir.dot_label import box_flops, group_line, is_fused, op_line, parameter_count, shorten, tooltip
 from convir.ir.picture import Box
 
@@ -58,7 +58,7 @@ def marks(box: Box) -> list[str]:
 
 def box_attributes(box: Box, flops: Mapping[str, float]) -> dict[str, str]:
     """The DOT attributes of a box."""
-    common = {"tooltip": tooltip(box)}
+    common = {"tooltip": literal(tooltip(box))}
     if box.role == "node":
         return common | _op(box, flops)
     if box.role == "group":
@@ -102,7 +102,6 @@ def _group(box: Box, flops: Mapping[str, float]) -> dict[str, str]:
         "fillcolor": "#f6f8fa",
         "color": BACKWARD if box.gradient else INK,
         "penwidth": "1.4",
-        "shape": "box3d",
     }
 
 
@@ -124,14 +123,15 @@ def _param(box: Box) -> dict[str, str]:
 
 def _terminal(box: Box) -> dict[str, str]:
     (value,) = box.values
-    label = f"{ink(shorten(box.title), 'white', 11, 'B')}<BR/>{ink(f'{box.role} {value.type}', 'white', 9)}"
+    color, size = (BACKWARD, 9) if box.gradient else (INK, 11)
+    name = ink(shorten(box.title), "white", size, "B")
     return {
-        "class": box.role,
-        "label": Markup(label),
+        "class": f"{box.role} gradient" if box.gradient else box.role,
+        "label": Markup(f"{name}<BR/>{ink(f'{box.role} {value.type}', 'white', 9)}"),
         "style": "filled,rounded",
-        "fillcolor": BACKWARD if box.gradient else INK,
-        "color": BACKWARD if box.gradient else INK,
-        "margin": "0.12,0.04",
+        "fillcolor": color,
+        "color": color,
+        "margin": "0.1,0.04",
         "height": "0.3",
     }
 

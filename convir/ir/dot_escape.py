@@ -13,13 +13,22 @@ class Markup(str):
 
 
 def quoted(text: str) -> str:
-    """A DOT string that means ``text`` literally, as an id or where backslashes are escapes.
+    """``text`` as a DOT string: an id or a plain attribute.
 
     >>> print(quoted('say "hi"'))
     "say \\"hi\\""
     """
-    escaped = printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", " ")
+    escaped = printable(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def literal(text: str) -> str:
+    """``text`` for an attribute in which Graphviz expands ``\\N`` and entities, so that it does not.
+
+    >>> print(literal("a\\\\N & b"))
+    a\\\\N &amp; b
+    """
+    return html.escape(printable(text)).replace("\\", "\\\\").replace("\n", "&#10;")
 
 
 def attributes(given: Mapping[str, str]) -> str:

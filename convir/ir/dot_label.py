@@ -122,8 +122,8 @@ def _attribute(name: str, value: Any) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    """``2`` for ``(2, 2)`` and for ``((2, 2), (2, 2))``; anything else as the text form has it."""
-    while isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
+    """``2`` for ``(2,)``, ``(2, 2)`` and ``((2, 2), (2, 2))``; anything else as the text form has it."""
+    while isinstance(value, tuple) and len(value) in (1, 2) and value[0] == value[-1]:
         value = value[0]
     return format_attribute(value)
 

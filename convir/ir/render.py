@@ -24,6 +24,7 @@ _HOW_TO_GET = (
 )
 #: Seconds after which a drawing is given up.
 _PATIENCE = 300.0
+_NOTEBOOK_PATIENCE = 20.0
 #: A notebook does not wait for the layout of more boxes than this.
 _NOTEBOOK_BOXES = 400
 #: A screen has about twice the 96 pixels an inch that Graphviz assumes; text stays sharp.
@@ -63,14 +64,19 @@ def render(graph: Graph, path: str | os.PathLike[str], **options: Any) -> Path:
     return write_atomically(target, draw(to_dot(graph, **options), suffix))
 
 
-def draw(dot: str, format: str) -> bytes:
-    """DOT text drawn to one of :data:`FORMATS`; raises UnsupportedError where there is no Graphviz."""
+def draw(dot: str, format: str, patience: float = _PATIENCE) -> bytes:
+    """DOT text drawn to one of :data:`FORMATS`, by pygraphviz within ``patience`` seconds.
+
+    Raises:
+        UnsupportedError: there is no Graphviz.
+        ConvirError: Graphviz failed.
+    """
     import graphviz
 
     try:
         drawn: bytes = graphviz.Source(dot, engine="dot").pipe(format=format, quiet=True)
     except graphviz.ExecutableNotFound:
-        return _draw_with_wheel(dot, format)
+        return _draw_with_wheel(dot, format, patience)
     except graphviz.CalledProcessError as error:
         raise _failure(error.stderr) from None
     return drawn
@@ -81,35 +87,45 @@ def notebook_display(graph: Graph) -> dict[str, str]:
 
     A graph of very many ops is drawn with its inner scopes collapsed, or not at all. Never raises.
     """
-    shown = {"text/plain": str(graph)}
+    shown = {"text/plain": _text(graph)}
     try:
-        svg = draw(to_dot(graph, depth=_notebook_depth(graph)), "svg").decode()
+        svg = draw(to_dot(graph, depth=_notebook_depth(graph)), "svg", _NOTEBOOK_PATIENCE).decode()
+        # The page that shows it is no place for an XML declaration and a DOCTYPE.
+        shown["image/svg+xml"] = svg[svg.index("<svg") :]
     except Exception:
         # Whatever went wrong, the text says what the picture would have said.
         return shown
-    # The page that shows it is no place for an XML declaration and a DOCTYPE.
-    return {**shown, "image/svg+xml": svg[svg.index("<svg") :]}
+    return shown
+
+
+def _text(graph: Graph) -> str:
+    """The text form, or for a graph too broken to be printed, what Python says of any object."""
+    try:
+        return str(graph)
+    except Exception:
+        return object.__repr__(graph)
 
 
 def _notebook_depth(graph: Graph) -> int | None:
     """The deepest nesting with few enough boxes; raises UnsupportedError if there is none."""
     deepest = max((node.scope.count(".") for node in graph.nodes), default=0)
-    for depth in (None, *range(deepest, -1, -1)):
+    depths: tuple[int | None, ...] = (None, *range(deepest, -1, -1))
+    for depth in depths:
         if len(picture(graph, depth).boxes) <= _NOTEBOOK_BOXES:
             return depth
     raise UnsupportedError(f"graph {graph.name} is too large to be drawn in passing; call render() with depth=")
 
 
-def _draw_with_wheel(dot: str, format: str) -> bytes:
+def _draw_with_wheel(dot: str, format: str, patience: float) -> bytes:
     """Drawn by the Graphviz inside pygraphviz's wheel, in a process of its own."""
     if find_spec("pygraphviz") is None:
         raise UnsupportedError(_HOW_TO_GET)
     command = [sys.executable, "-c", _DRAW, format]
     try:
-        done = subprocess.run(command, input=dot.encode(), capture_output=True, timeout=_PATIENCE, check=False)
+        done = subprocess.run(command, input=dot.encode(), capture_output=True, timeout=patience, check=False)
     except subprocess.TimeoutExpired:
         hint = "draw less of the graph with depth= or params=False"
-        raise ConvirError(f"Graphviz did not finish within {_PATIENCE:.0f} seconds; {hint}") from None
+        raise ConvirError(f"Graphviz did not finish within {patience:.0f} seconds; {hint}") from None
     if done.returncode or not done.stdout:
         raise _failure(done.stderr)
     return done.stdout

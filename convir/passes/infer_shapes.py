@@ -50,3 +50,23 @@ class InferShapes:
             known.update((value.name, value) for value in outputs)
             builder.append(type(node)(node.op, operands, outputs, node.scope, node.source, node.origin, node.made_by))
         return builder.finish([known[value.name] for value in graph.outputs], graph.bindings)
+
+
+def infer_shapes(graph: Graph, *specs: TensorType | tuple[int, ...]) -> Graph:
+    """``graph`` re-specialised to other input shapes.
+
+    Args:
+        graph: a traced graph.
+        specs: one for each input, in order: a shape (the input keeps its element type) or a TensorType.
+
+    Raises:
+        ShapeError, DTypeError: an op does not fit the new shapes; the message names the place.
+        ConvirError: the number of specs is not the number of inputs.
+    """
+    if len(specs) != len(graph.inputs):
+        raise ConvirError(f"graph {graph.name} has {len(graph.inputs)} inputs, got {len(specs)} shapes")
+    types = {
+        value.name: spec if isinstance(spec, TensorType) else value.type.with_shape(spec)
+        for value, spec in zip(graph.inputs, specs, strict=True)
+    }
+    return InferShapes(types)(graph)

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from convir.ir import Graph, Node, TensorType, Value
+from convir.passes.memory_table import memory_json, memory_table
 
 #: Buffers start at multiples of this many bytes: a cache line, and the widest vector register.
 ALIGNMENT = 64
@@ -84,6 +86,13 @@ class MemoryPlan:
         """The step at which the live buffers add up to the most."""
         steps = {buffer.first for buffer in self.buffers} or {0}
         return max(sorted(steps), key=lambda step: sum(b.room for b in self.alive(step)))
+
+    def __str__(self) -> str:
+        return str(memory_table(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain types: see :func:`convir.passes.memory_table.memory_json`."""
+        return memory_json(self)
 
     def alive(self, step: int) -> list[Buffer]:
         """The buffers that are alive at ``step``."""
@@ -216,7 +225,10 @@ class _Liveness:
         maker = self.maker[members[0].name]
         if maker is None:
             return "gradient" if members[0].name not in _names(self.graphs[0].inputs) else "input"
-        if maker.made_by and maker.op.kind == "layout" and not maker.op.view:
+        results = _names(self.graphs[-1].outputs)
+        if any(value.name in results for value in members):
+            return "gradient" if len(self.graphs) > 1 else "activation"
+        if maker.made_by and maker.op.kind == "layout":
             return "scratch"
         readers = [n for graph in self.graphs for value in members for n in graph.consumers.get(value.name, ())]
         if any(reader.op.name == "col2im" for reader in readers):

@@ -175,8 +175,13 @@ def test_a_moved_dimension_does_not_excuse_a_wrong_shape():
 
 
 def test_a_dimension_of_another_tensor_is_kept_only_where_it_agrees():
-    assert body(lambda x, y: y.reshape(x.shape[0], -1), (2, 3), (2, 3, 4))[0].startswith("reshape = reshape(y, shape=(0,")
-    assert body(lambda x, y: y.reshape(x.shape[0], -1), (2, 3), (4, 3))[0] == "reshape = reshape(y, shape=(2, -1)) : f32[2,6]"
+    assert body(lambda x, y: y.reshape(x.shape[0], -1), (2, 3), (2, 3, 4))[0].startswith(
+        "reshape = reshape(y, shape=(0,"
+    )
+    assert (
+        body(lambda x, y: y.reshape(x.shape[0], -1), (2, 3), (4, 3))[0]
+        == "reshape = reshape(y, shape=(2, -1)) : f32[2,6]"
+    )
 
 
 def test_squeeze_drops_ones_only():

@@ -1,0 +1,66 @@
+"""Reports on models that need more than one room: estimate and summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from convir.compiler import build, pipeline
+from convir.frontend import nn, trace
+from convir.ir import ConvirError, Graph, UnsupportedError
+from convir.passes import estimate as _costs
+from convir.passes.lower_conv import DEFAULT, StrategyChoice
+from convir.passes.memory import MemoryPlan
+from convir.passes.summary import Summary, summarize
+
+Model = nn.Module | Callable[..., Any] | Graph
+
+
+def estimate(model: Model, *specs: Any, conv: StrategyChoice = DEFAULT) -> _costs.CostReport:
+    """What a model costs, before anything runs or is allocated.
+
+    Args:
+        model: a module, a function of tensors, or a traced graph.
+        specs: shape or TensorType of each input; a graph has its own and takes none.
+        conv: the lowering that the as-lowered columns and the memory plans are for.
+
+    Returns:
+        MACs, FLOPs, bytes and parameters of every node, and the bytes of the arena for inference
+        (``peak_bytes``) and for a training step (``training_peak_bytes``; None where an op has no
+        gradient or nothing is differentiable).
+    """
+    graph = _as_graph(model, specs)
+    inference = build(graph, pipeline(conv=conv, wrt=()))
+    return _costs.estimate(
+        graph,
+        lowered=inference.graphs,
+        memory=inference.memory,
+        training_memory=_training_plan(graph, conv),
+    )
+
+
+def summary(model: Model, *specs: Any, depth: int | None = None) -> Summary:
+    """The layers of a model as a tree of modules, with output shapes, parameters and MACs; prints as a table.
+
+    Args:
+        model: a module, a function of tensors, or a traced graph.
+        specs: shape or TensorType of each input; a graph has its own and takes none.
+        depth: levels of the module tree to show; None for all.
+    """
+    return summarize(_as_graph(model, specs), depth=depth)
+
+
+def _training_plan(graph: Graph, conv: StrategyChoice) -> MemoryPlan | None:
+    try:
+        program = build(graph, pipeline(conv=conv))
+    except UnsupportedError:
+        return None
+    return program.memory if program.backward is not None else None
+
+
+def _as_graph(model: Model, specs: tuple[Any, ...]) -> Graph:
+    if not isinstance(model, Graph):
+        return trace(model, *specs)
+    if specs:
+        raise ConvirError("a traced graph has its input shapes and takes no others; see convir.infer_shapes")
+    return model
