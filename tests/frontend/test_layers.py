@@ -135,7 +135,7 @@ def test_operands_that_do_not_fit(function, specs, error, message):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: nn.Conv2d(4, 6, 3, groups=3), ShapeError, "Conv2d .*: groups=3 must divide both in_channels=4 and out_"),
+        (lambda: nn.Conv2d(4, 6, 3, groups=3), ShapeError, r"Conv2d .*: groups=3 must divide both in_channels=4"),
         (lambda: nn.Conv2d(6, 4, 3, groups=3), ShapeError, "groups=3 must divide"),
         (lambda: nn.Conv2d(1, 1, 3, groups=0), ShapeError, "groups must be an integer of at least 1, got 0"),
         (lambda: nn.Conv2d(0, 1, 3), ShapeError, "in_channels must be an integer of at least 1, got 0"),
@@ -155,7 +155,7 @@ def test_operands_that_do_not_fit(function, specs, error, message):
         (lambda: nn.Conv2d(1, 1, 3, dtype="int64"), DTypeError, "dtype must be float32 or float64, got int64"),
         (lambda: nn.Linear(0, 1), ShapeError, "Linear .*in_features must be"),
         (lambda: nn.Linear(1, "3"), ShapeError, "out_features must be an integer of at least 1, got '3'"),
-        (lambda: nn.MaxPool2d(2, padding=2), ShapeError, r"MaxPool2d .*padding \(2, 2\) is more than half of the window"),
+        (lambda: nn.MaxPool2d(2, padding=2), ShapeError, r"MaxPool2d .*padding \(2, 2\) is more than half"),
         (lambda: nn.MaxPool2d(2, 0), ShapeError, "stride"),
         (lambda: nn.MaxPool2d(2, return_indices=True), UnsupportedError, "MaxPool2d .*return_indices=False"),
         (lambda: nn.AvgPool2d(3, padding=2), ShapeError, "AvgPool2d .*more than half"),

@@ -191,7 +191,7 @@ def test_parameter_types():
 
 def test_parameters_compare_as_objects_outside_of_a_trace():
     one, two = nn.Parameter([1.0]), nn.Parameter([1.0])
-    assert one == one  # noqa: PLR0124
+    assert one == one
     assert one != two
     assert two in [one, two]
 

@@ -58,7 +58,7 @@ def into_array(x):
         (lambda x: np.add.reduce(x), "np.add(x)", "use the tensor's own methods"),
         (lambda x: np.sum(x), "np.sum(x)", "write x.sum(dim)"),
         (lambda x: np.concatenate([x, x]), "np.concatenate(x)", "use the tensor's own methods"),
-        (lambda x: ONES == x, "np.equal(x)", "use the tensor's own methods"),
+        (lambda x: np.equal(x, ONES), "np.equal(x)", "use the tensor's own methods"),
         (into_array, "np.add into an array", "compute a new one"),
         (lambda x: list(x), "iterating over x", "range(x.shape[0])"),
         (lambda x: x[0], "x[...]", "use reshape"),

@@ -45,7 +45,8 @@ def _listed(label: str, names: list[str]) -> list[str]:
 def _read(name: str, parameter: Parameter, value: Any, arrays: dict[str, NDArray[Any]]) -> str:
     """Put the array that is to be loaded into ``arrays``, or say what is wrong with it."""
     try:
-        array = np.array(value)  # a copy: the state may hold the model's own arrays, in another order
+        # A copy: the state may hold the model's own arrays, in another order.
+        array = np.asarray(value).copy()
     except Exception as error:
         return f"not an array: {name} is {type(value).__name__} ({error})"
     if array.shape != parameter.shape:

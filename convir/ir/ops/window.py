@@ -46,11 +46,10 @@ def window_count(size: int, kernel: int, stride: int, padding: int, dilation: in
     """Number of window positions: ``(H + 2P - D(K-1) - 1)//S + 1``.
 
     With ``ceil_mode`` the division rounds up, unless the last window would then start in the right
-    padding (PyTorch's rule, ``pooling_output_shape`` in ATen).
+    padding (PyTorch's rule, ``pooling_output_shape`` in ATen); one window may then be larger than
+    the padded input. Without a place for any window the number is not positive.
     """
     room = size + 2 * padding - extent(kernel, dilation)
-    if room < 0:
-        return 0
     if not ceil_mode:
         return room // stride + 1
     count = -(-room // stride) + 1
