@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from convir.ir import ConvirError, Graph, ShapeError, TensorType, Value
+from convir.ir import ConvirError, Graph, TensorType, Value
 from convir.ir.builder import Builder
 
 
@@ -44,7 +44,7 @@ class InferShapes:
             operands = tuple(known[value.name] for value in node.inputs)
             try:
                 types = node.op.infer(*(value.type for value in operands))
-            except ShapeError as error:
+            except ConvirError as error:
                 raise error.located(node.where) from None
             outputs = tuple(Value(old.name, new) for old, new in zip(node.outputs, types, strict=True))
             known.update((value.name, value) for value in outputs)
