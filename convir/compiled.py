@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convir.compiler import Program, build, pipeline
 from convir.frontend import nn, trace
-from convir.ir import ConvirError, DTypeError, ExecutionError, Graph, ShapeError, TensorType
+from convir.ir import ConvirError, DTypeError, ExecutionError, Graph, ShapeError, TensorType, Value
 from convir.passes.estimate import CostReport, estimate
 from convir.passes.infer_shapes import InferShapes
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
@@ -36,6 +36,7 @@ def compile(
     pool: str = "taps",
     inference: bool = False,
     wrt: Sequence[str] | None = None,
+    of: Sequence[int] | None = None,
     passes: Sequence[Pass] | None = None,
 ) -> Compiled:
     """Compile a model for NumPy.
@@ -48,6 +49,8 @@ def compile(
         inference: snapshot the parameters, fold what follows from them, leave out dropout; no backward.
         wrt: names of the parameters and inputs that ``backward`` returns gradients of; None for all
             floating-point inputs and all parameters that require a gradient.
+        of: positions of the outputs that ``backward`` differentiates and takes cotangents of; None for all
+            floating-point ones.
         passes: the pipeline to run instead of ``convir.pipeline(conv=..., ...)``.
 
     Raises:
@@ -56,7 +59,7 @@ def compile(
         MemoryLimitError: the plan is larger than the machine; nothing was allocated.
     """
     if passes is None:
-        passes = pipeline(conv=conv, pool=pool, inference=inference, wrt=wrt)
+        passes = pipeline(conv=conv, pool=pool, inference=inference, wrt=wrt, of=of)
     if isinstance(model, Graph) and specs:
         raise ConvirError("a traced graph has its input shapes; compile(graph) takes no others, see infer_shapes")
     graph = model if isinstance(model, Graph) else trace(model, *specs)
@@ -125,9 +128,8 @@ class Compiled:
         Raises:
             ShapeError, DTypeError: the inputs do not fit the model.
         """
-        arrays = self._checked(inputs)
-        self._current = self._specialisation(arrays)
-        return self._current.forward(arrays)
+        results = tuple(array.copy() for array in self.run_forward(*inputs))
+        return results[0] if len(results) == 1 else results
 
     def backward(self, *cotangents: Any) -> dict[str, Array]:
         """Gradients of the last call, given the cotangent of each of its floating-point outputs.
@@ -141,6 +143,24 @@ class Compiled:
         Raises:
             ExecutionError: before the first call, twice after one call, or compiled for inference.
             ShapeError, DTypeError: a cotangent does not fit its output.
+        """
+        return {name: array.copy() for name, array in self.run_backward(*cotangents).items()}
+
+    def run_forward(self, *inputs: Any) -> tuple[Array, ...]:
+        """Run forward without copying the results.
+
+        The same as calling, except that one array comes as a tuple of one, and that the arrays are
+        read-only views of this model's memory: the next call or backward overwrites them.
+        """
+        arrays = self._checked(inputs)
+        self._current = self._specialisation(arrays)
+        return self._current.forward(arrays)
+
+    def run_backward(self, *cotangents: Any) -> Mapping[str, Array]:
+        """Run :meth:`backward` without copying the gradients.
+
+        They are read-only views of this model's memory, the same arrays after every call with one
+        input shape: the next call overwrites them.
         """
         return self._current.backward(cotangents)
 
@@ -211,7 +231,10 @@ class _Specialisation:
         self.parameters = _bound(program)
         self.executable = Executable(program.memory, {name: p.data for name, p in self.parameters.items()})
         self._live = [(name, p, self.executable.arrays[name]) for name, p in self.parameters.items()]
-        self._results = program.forward.outputs[: len(program.model.outputs)]
+        outputs = program.forward.outputs[: len(program.model.outputs)]
+        self._results = tuple(self._view(value) for value in outputs)
+        gradients = () if program.backward is None else program.backward.outputs
+        self._gradients = {name: self._view(value) for name, value in zip(program.wrt, gradients, strict=True)}
         self._cotangents = () if program.backward is None else _cotangents(program)
         self._pending = False
 
@@ -219,7 +242,7 @@ class _Specialisation:
     def cost(self) -> CostReport:
         return estimate(self.program.model, lowered=self.program.graphs, memory=self.program.memory)
 
-    def forward(self, arrays: Sequence[Array]) -> Any:
+    def forward(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         for name, parameter, bound in self._live:
             if parameter.data is not bound:
                 raise ExecutionError(f"parameter {name} was replaced after compiling (model.to()?); compile again")
@@ -228,11 +251,10 @@ class _Specialisation:
         self._pending = False
         self.executable.run(0)
         self._pending = True
-        results = tuple(self.executable.read(value).copy() for value in self._results)
-        return results[0] if len(results) == 1 else results
+        return self._results
 
-    def backward(self, cotangents: Sequence[Any]) -> dict[str, Array]:
-        backward = self._require_backward()
+    def backward(self, cotangents: Sequence[Any]) -> Mapping[str, Array]:
+        self._require_backward()
         if not cotangents and [value.type.shape for value in self._cotangents] == [()]:
             cotangents = [np.ones((), self._cotangents[0].type.dtype)]
         if len(cotangents) != len(self._cotangents):
@@ -269,7 +291,6 @@ class _Specialisation:
             raise ExecutionError(_NO_BACKWARD)
         if not self._pending:
             raise ExecutionError("backward needs a forward call before it, one for each backward")
-        return self.program.backward
 
 
 _NO_BACKWARD = "there is no backward: compiled for inference, or nothing to differentiate by"

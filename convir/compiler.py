@@ -31,6 +31,7 @@ def pipeline(
     pool: str = "taps",
     inference: bool = False,
     wrt: Sequence[str] | None = None,
+    of: Sequence[int] | None = None,
 ) -> list[Pass]:
     """The passes that :func:`convir.compile` runs, in order: insert your own and hand the list to it.
 
@@ -39,6 +40,7 @@ def pipeline(
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops, the reference).
         inference: snapshot the parameters and fold what follows from them; no backward.
         wrt: names of the parameters and inputs to differentiate by; None for all.
+        of: positions of the outputs to differentiate; None for all.
 
     Raises:
         UnsupportedError: an unknown way of pooling.
@@ -62,7 +64,7 @@ def pipeline(
         FoldConstants(evaluate),
         EliminateCommonSubexpressions(),
         FuseRelu(),
-        Differentiate(None if wrt is None else tuple(wrt)),
+        Differentiate(None if wrt is None else tuple(wrt), None if of is None else tuple(of)),
         LowerConv(conv),
         *lower_pool,
         AssignLayout(),

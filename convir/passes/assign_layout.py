@@ -9,7 +9,6 @@ from convir.ir.ops import (
     CHWN,
     NCHW,
     ActivationGradOp,
-    ActivationOp,
     BinaryOp,
     MarginOp,
     Max,
@@ -61,7 +60,7 @@ def _before_transpose(op: Op, order: tuple[int, ...], operands: tuple[Value, ...
     if isinstance(op, BinaryOp):
         shapes = {value.type.shape for value in operands if value.type.rank}
         return op if len(shapes) == 1 else None
-    if isinstance(op, ActivationOp | ActivationGradOp | UnaryOp):
+    if isinstance(op, ActivationGradOp | UnaryOp):
         return op
     if isinstance(op, PoolOp | MarginOp) and op.layout == NCHW and order == _TO_NCHW and _chooses_layout(op):
         return replace(op, layout=CHWN)  # type: ignore[arg-type]

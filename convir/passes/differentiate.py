@@ -22,7 +22,7 @@ from convir.passes.rewrite import sweep
 class Differentiate:
     """``y = f(x, w)  =>  y, dx, dw = f(x, w), vjp of f at (x, w) applied to dy``
 
-    The cotangents ``y.grad`` of the floating-point outputs become inputs after the graph's own; the
+    The cotangents ``y.grad`` of the outputs ``of`` become inputs after the graph's own; the
     gradients ``x.grad``, ``w.grad`` become outputs after the graph's own, in the order of ``wrt``.
 
     A graph without floating-point outputs, or without anything to differentiate by, stays as it is.
@@ -30,24 +30,37 @@ class Differentiate:
     Attributes:
         wrt: names of inputs and parameters to differentiate with respect to; None means all
             floating-point ones, without parameters that do not require a gradient.
+        of: positions of the outputs to differentiate; None means all floating-point ones.
 
     Raises:
         UnsupportedError: an op on the way has no gradient; the message says why.
-        ConvirError: ``wrt`` names something that is not a floating-point input or parameter.
+        ConvirError: ``wrt`` names something that is not a floating-point input or parameter, or
+            ``of`` something that is not a floating-point output.
     """
 
     wrt: tuple[str, ...] | None = None
+    of: tuple[int, ...] | None = None
     name: str = "differentiate"
 
     def __call__(self, graph: Graph) -> Graph:
         targets = self.targets(graph)
-        return _Backward(graph, self.name).run(targets) if targets else graph
+        return _Backward(graph, self.name).run(targets, self._sources(graph)) if targets else graph
 
     def targets(self, graph: Graph) -> tuple[str, ...]:
         """The names that the gradients of ``graph`` stand for, in order."""
-        if not any(value.type.is_float for value in graph.outputs):
+        if not self._sources(graph):
             return ()
         return trainable(graph) if self.wrt is None else self.wrt
+
+    def _sources(self, graph: Graph) -> list[Value]:
+        """The outputs that are differentiated."""
+        floats = {i: value for i, value in enumerate(graph.outputs) if value.type.is_float}
+        chosen = tuple(floats) if self.of is None else self.of
+        unknown = [i for i in chosen if i not in floats]
+        if unknown:
+            choices = ", ".join(f"{i} ({value})" for i, value in floats.items()) or "none"
+            raise ConvirError(f"cannot differentiate output {unknown[0]!r} of {graph.name}; it has {choices}")
+        return [floats[i] for i in chosen]
 
 
 def trainable(graph: Graph) -> tuple[str, ...]:
@@ -71,12 +84,11 @@ class _Backward:
             self.builder.append(node)
         self.cotangents: dict[str, list[Value]] = {}
 
-    def run(self, wrt: Sequence[str]) -> Graph:
+    def run(self, wrt: Sequence[str], of: Sequence[Value]) -> Graph:
         leaves = self._leaves(wrt)
         active = self._active(wrt)
-        for value in self.graph.outputs:
-            if value.type.is_float:
-                self._contribute(value, self.builder.input(f"{value.name}.grad", value.type))
+        for value in of:
+            self._contribute(value, self.builder.input(f"{value.name}.grad", value.type))
         for node in reversed(self.graph.nodes):
             if node.name in active:
                 self._differentiate(node, active)

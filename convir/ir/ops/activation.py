@@ -6,22 +6,15 @@ from dataclasses import dataclass
 
 from convir.ir.errors import ShapeError
 from convir.ir.op import Op, require_float, require_type
+from convir.ir.ops.elementwise import UnaryOp
 from convir.ir.types import TensorType
 
 
 @dataclass(frozen=True)
-class ActivationOp(Op):
-    """One operand, one result of the same type, element by element."""
+class ActivationOp(UnaryOp):
+    """A non-linear function of one operand, element by element."""
 
     kind = "activation"
-    operand_names = ("input",)
-    inplace = (0,)
-    recomputable = True
-
-    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
-        (value,) = self.operands(operands)
-        require_float("input", value)
-        return (value,)
 
 
 @dataclass(frozen=True)

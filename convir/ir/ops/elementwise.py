@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from convir.ir.errors import ShapeError
 from convir.ir.op import Op, require_float, require_same_dtype
@@ -65,7 +66,7 @@ class Div(BinaryOp):
 class UnaryOp(Op):
     """One operand, one result of the same type."""
 
-    kind = "elementwise"
+    kind: ClassVar[str] = "elementwise"
     operand_names = ("input",)
     inplace = (0,)
     recomputable = True

@@ -13,7 +13,7 @@ from math import prod
 from convir.ir.errors import ShapeError
 from convir.ir.op import quiet, require_float, require_rank, require_type
 from convir.ir.ops.layout import NCHW, require_layout, spatial_size, with_spatial_size
-from convir.ir.ops.window import Pair, WindowOp, extent, require_pair
+from convir.ir.ops.window import Pair, WindowOp, require_pair
 from convir.ir.types import TensorType
 
 
@@ -32,9 +32,9 @@ class PoolOp(WindowOp):
         super().check()
         require_pair("kernel_size", self.kernel_size, 1)
         require_layout(self.layout)
-        reach = [extent(self.kernel_size[axis], self.dilation[axis]) for axis in (0, 1)]
-        if any(2 * p > r for p, r in zip(self.padding, reach, strict=True)):
-            raise ShapeError(f"padding {self.padding} is more than half of the window {tuple(reach)}")
+        # PyTorch's rule: half of the kernel's taps, however far dilation spreads them.
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            raise ShapeError(f"padding {self.padding} is more than half of the window {self.kernel_size}")
 
     def pooled(self, image: TensorType) -> TensorType:
         """Result type of pooling ``image``."""
