@@ -146,7 +146,9 @@ def _edge(arrow: Arrow, joint: bool, ids: Mapping[Box, str]) -> str:
 def _flow(arrow: Arrow) -> dict[str, str]:
     """Forward, backward, or a value kept for the backward."""
     if arrow.tail.gradient:
-        return {"color": BACKWARD, "fontcolor": BACKWARD, "class": "gradient", "weight": "4"}
+        # Hollow arrowheads, since red alone is lost on some readers.
+        tips = {"arrowhead": "empty", "arrowtail": "empty"}
+        return {"color": BACKWARD, "fontcolor": BACKWARD, "class": "gradient", "weight": "4", **tips}
     if arrow.head.gradient:
         return {"style": "dashed", "penwidth": "0.7", "class": "kept"}
     return {"class": "forward", "weight": "2"}

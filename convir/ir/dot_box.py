@@ -25,8 +25,8 @@ class Look(NamedTuple):
     tint: str
 
 
-#: The sign says the same as the colour, so the colour may be lost. The stripes are Okabe and Ito's
-#: colour-blind-safe palette, darkened until white text on them has a contrast of at least 4.5.
+#: The sign says the same as the colour, for readers who cannot tell the colours apart. The stripes are
+#: dark enough for white text on them to have a contrast of at least 4.5, the bodies light enough for black.
 LOOKS: dict[str, Look] = {
     "convolution": Look("∗", "#005f9e", "#dcebf7"),  # noqa: RUF001 - the convolution sign
     "matmul": Look("×", "#8a3f7d", "#f4e3f0"),  # noqa: RUF001 - the product sign
@@ -115,7 +115,7 @@ def _param(box: Box) -> dict[str, str]:
         "fillcolor": "white",
         "color": PARAMETER,
         "penwidth": "0.7",
-        "margin": "0.06,0.02",
+        "margin": "0.08,0.02",
         "height": "0.2",
         "width": "0.2",
     }

@@ -40,13 +40,13 @@ def attributes(given: Mapping[str, str]) -> str:
 def markup(text: str, *tags: str) -> Markup:
     """``text`` for an HTML-like label, inside ``tags`` from the outside in.
 
-    A backslash is written as an entity: Graphviz replaces ``\\N`` even in HTML-like labels. Empty
-    text would be a syntax error there.
+    Graphviz expands ``\\N`` even in HTML-like labels, so backslashes are doubled. Empty text would be
+    a syntax error there.
 
     >>> markup("a<b", 'FONT POINT-SIZE="9"', "B")
     '<FONT POINT-SIZE="9"><B>a&lt;b</B></FONT>'
     """
-    safe = html.escape(" ".join(printable(text).split()) or "\u00a0").replace("\\", "&#92;")
+    safe = html.escape(" ".join(printable(text).split()) or "\u00a0").replace("\\", "\\\\")
     for tag in reversed(tags):
         safe = f"<{tag}>{safe}</{tag.partition(' ')[0]}>"
     return Markup(safe)

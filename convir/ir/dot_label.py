@@ -25,8 +25,11 @@ _LONGEST = 46
 
 
 def is_fused(node: Node) -> bool:
-    """Whether the node does more than its op's name says: an activation, or a product's bias, is folded in."""
-    return bool(_epilogue(node))
+    """Whether more is folded into the node than the user wrote there: an activation, or by a pass a bias.
+
+    A linear layer is traced as a product with a bias, and nothing has been fused in it yet.
+    """
+    return getattr(node.op, "activation", None) is not None or bool(node.made_by and _epilogue(node))
 
 
 def op_line(node: Node) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from numbers import Integral
 from typing import Any, ClassVar
 
 from convir.ir.errors import DTypeError, ShapeError
@@ -81,6 +82,12 @@ def require_rank(label: str, operand: TensorType, rank: int, axes: str) -> None:
     """Raise ShapeError unless ``operand`` has ``rank`` dimensions, e.g. 4 for ``(N, C, H, W)``."""
     if operand.rank != rank:
         raise ShapeError(f"{label} must have {rank} dimensions {axes}, got {operand} with {operand.rank}")
+
+
+def require_integers(label: str, items: object) -> None:
+    """Raise ShapeError unless ``items`` is a tuple of integers."""
+    if not isinstance(items, tuple) or not all(isinstance(i, Integral) and not isinstance(i, bool) for i in items):
+        raise ShapeError(f"{label} must be a tuple of integers, got {items!r}")
 
 
 def require_float(label: str, operand: TensorType) -> None:

@@ -46,6 +46,8 @@ def _problem(node: Node, defined: dict[str, Value]) -> str:
         expected = node.op.infer(*(value.type for value in node.inputs))
     except ConvirError as error:
         return error.message
+    except Exception as error:  # an attribute of a wrong type fails in whatever way Python fails on it
+        return f"its shape rule fails with {type(error).__name__}: {error}"
     found = tuple(value.type for value in node.outputs)
     if found != expected:
         return f"results should be {_types(expected)}, found {_types(found)}"

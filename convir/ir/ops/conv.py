@@ -20,7 +20,7 @@ class ConvOp(WindowOp):
 
     def check(self) -> None:
         super().check()
-        if not isinstance(self.groups, int) or self.groups < 1:
+        if not isinstance(self.groups, int) or isinstance(self.groups, bool) or self.groups < 1:
             raise ShapeError(f"groups must be an integer of at least 1, got {self.groups!r}")
 
     def convolve(self, image: TensorType, weight: TensorType) -> TensorType:

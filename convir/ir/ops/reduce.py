@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from convir.ir.errors import ShapeError
-from convir.ir.op import Op, quiet, require_float, require_type
+from convir.ir.op import Op, quiet, require_float, require_integers, require_type
 from convir.ir.types import TensorType
 
 
@@ -20,6 +20,7 @@ class ReduceOp(Op):
     keepdims: bool = quiet(False)
 
     def check(self) -> None:
+        require_integers("axes", self.axes)
         if list(self.axes) != sorted(set(self.axes)) or any(axis < 0 for axis in self.axes):
             raise ShapeError(f"axes must be sorted, distinct and not negative, got {self.axes}")
 

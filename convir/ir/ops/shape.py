@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from convir.ir.errors import ShapeError
-from convir.ir.op import Op, quiet, require_rank
+from convir.ir.op import Op, quiet, require_integers, require_rank
 from convir.ir.ops.elementwise import broadcast_shapes
 from convir.ir.ops.layout import NCHW, require_layout, spatial_size, with_spatial_size
 from convir.ir.ops.window import Pair, require_pair
@@ -35,6 +35,7 @@ class Reshape(LayoutOp):
     shape: Shape = ()
 
     def check(self) -> None:
+        require_integers("shape", self.shape)
         if any(dim < -1 for dim in self.shape) or self.shape.count(-1) > 1:
             raise ShapeError(f"shape may hold positive dimensions, 0 (keep) and one -1 (infer), got {list(self.shape)}")
 
@@ -60,6 +61,9 @@ class Flatten(LayoutOp):
     start_dim: int = 1
     end_dim: int = -1
 
+    def check(self) -> None:
+        require_integers("start_dim and end_dim", (self.start_dim, self.end_dim))
+
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         (value,) = self.operands(operands)
         if value.rank == 0:
@@ -77,6 +81,9 @@ class Transpose(LayoutOp):
 
     name = "transpose"
     permutation: tuple[int, ...] = ()
+
+    def check(self) -> None:
+        require_integers("permutation", self.permutation)
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         (value,) = self.operands(operands)
@@ -111,6 +118,8 @@ class MarginOp(LayoutOp):
     layout: str = quiet(NCHW)
 
     def check(self) -> None:
+        if not isinstance(self.margins, tuple) or len(self.margins) != 2:
+            raise ShapeError(f"margins must be ((top, bottom), (left, right)), got {self.margins!r}")
         for label, pair in zip(("rows", "columns"), self.margins, strict=True):
             require_pair(f"margin of {label}", pair, 0)
         require_layout(self.layout)
