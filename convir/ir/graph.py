@@ -161,18 +161,18 @@ class Graph:
         return to_networkx(self)
 
     def to_dot(self, **options: Any) -> str:
-        """Graphviz DOT text: see :func:`convir.ir.dot.to_dot`."""
-        from convir.ir.dot import to_dot
+        """Graphviz DOT text: see :func:`convir.ir.drawing.dot.to_dot`."""
+        from convir.ir.drawing.dot import to_dot
 
         return to_dot(self, **options)
 
     def render(self, path: str | os.PathLike[str], **options: Any) -> Path:
-        """Draw the graph to an SVG, PNG or PDF file: see :func:`convir.ir.render.render`."""
-        from convir.ir.render import render
+        """Draw the graph to an SVG, PNG or PDF file: see :func:`convir.ir.drawing.render.render`."""
+        from convir.ir.drawing.render import render
 
         return render(self, path, **options)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from convir.ir.render import notebook_display
+        from convir.ir.drawing.render import notebook_display
 
         return notebook_display(self)

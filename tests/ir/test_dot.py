@@ -6,8 +6,8 @@ import pytest
 from picture_nets import HOSTILE, ScopedBuilder, convnet, hostile, joint, lowered, stacked
 
 from convir.ir import Builder, Graph, Op, Provenance, TensorType, UnsupportedError, ops
-from convir.ir.dot_box import LOOKS, OTHER
-from convir.ir.dot_label import format_flops
+from convir.ir.drawing.box import LOOKS, OTHER
+from convir.ir.drawing.label import format_flops
 from convir.ir.op import OPS
 
 pygraphviz = pytest.importorskip("pygraphviz", reason="the structure of DOT text is read back with pygraphviz")

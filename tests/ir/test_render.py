@@ -8,8 +8,8 @@ import pytest
 from picture_nets import HOSTILE, convnet, hostile, joint, lowered, stacked
 
 from convir.ir import ConvirError, UnsupportedError
-from convir.ir import render as render_module
-from convir.ir.render import draw, notebook_display
+from convir.ir.drawing import render as render_module
+from convir.ir.drawing.render import draw, notebook_display
 
 SVG = "{http://www.w3.org/2000/svg}"
 MAGIC = {"svg": b"<?xml", "png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF"}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from convir.ir.dot_box import BACKWARD, FAINT, INK, LOOKS, ink, look, marks
-from convir.ir.dot_escape import Markup
-from convir.ir.dot_label import parameter_count, shorten
+from convir.ir.drawing.box import BACKWARD, FAINT, INK, LOOKS, ink, look, marks
+from convir.ir.drawing.escape import Markup
+from convir.ir.drawing.label import parameter_count, shorten
+from convir.ir.drawing.picture import Picture
 from convir.ir.graph import Graph
-from convir.ir.picture import Picture
 
 #: Entries in a line of the legend: it should not be wider than a small graph.
 _IN_A_LINE = 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from convir.ir.dot_escape import Markup, literal, markup
-from convir.ir.dot_label import box_flops, group_line, is_fused, op_line, parameter_count, shorten, tooltip
-from convir.ir.picture import Box
+from convir.ir.drawing.escape import Markup, literal, markup
+from convir.ir.drawing.label import box_flops, group_line, is_fused, op_line, parameter_count, shorten, tooltip
+from convir.ir.drawing.picture import Box
 
 INK = "#1b1f24"
 FAINT = "#57606a"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from convir.ir.drawing.picture import Box
 from convir.ir.graph import Node, Value
 from convir.ir.ops.constant import Literal
-from convir.ir.picture import Box
 from convir.ir.text import format_attribute, format_node
 
 #: Attributes that say nothing while they have these values, and those that a shape on an edge repeats.

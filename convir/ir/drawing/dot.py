@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from convir.ir.dot_box import BACKWARD, FAINT, INK, PARAMETER, box_attributes
-from convir.ir.dot_escape import attributes, literal, markup, printable, quoted
-from convir.ir.dot_label import shorten
-from convir.ir.dot_legend import caption
+from convir.ir.drawing.box import BACKWARD, FAINT, INK, PARAMETER, box_attributes
+from convir.ir.drawing.escape import attributes, literal, markup, printable, quoted
+from convir.ir.drawing.label import shorten
+from convir.ir.drawing.legend import caption
+from convir.ir.drawing.picture import Arrow, Box, Cluster, clusters, picture
 from convir.ir.errors import UnsupportedError
 from convir.ir.graph import Graph
-from convir.ir.picture import Arrow, Box, Cluster, clusters, picture
 
 _FONT = "Helvetica,Arial,sans-serif"
 _SPACER = attributes({"style": "invis", "weight": "4", "class": "spacer"})

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convir.common.files import write_atomically
-from convir.ir.dot import to_dot
+from convir.ir.drawing.dot import to_dot
+from convir.ir.drawing.picture import picture
 from convir.ir.errors import ConvirError, UnsupportedError
-from convir.ir.picture import picture
 
 if TYPE_CHECKING:
     from convir.ir.graph import Graph
@@ -46,7 +46,7 @@ def render(graph: Graph, path: str | os.PathLike[str], **options: Any) -> Path:
     Args:
         graph: the graph to draw.
         path: where to; an existing file is replaced.
-        options: those of :func:`convir.ir.dot.to_dot`.
+        options: those of :func:`convir.ir.drawing.dot.to_dot`.
 
     Raises:
         UnsupportedError: another suffix, a folder that does not exist, no Graphviz, or an option out of range.

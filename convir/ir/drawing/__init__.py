@@ -1,0 +1,1 @@
+"""Pictures of graphs: what is drawn, as DOT text, as files."""
