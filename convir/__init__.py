@@ -6,6 +6,7 @@ runs it forward and backward on NumPy.
 
 from convir import zoo
 from convir.common.random import manual_seed
+from convir.comparison import Comparison, compare
 from convir.compiled import Compiled, compile
 from convir.compiler import pipeline
 from convir.frontend import nn, trace
@@ -29,6 +30,7 @@ from convir.reports import estimate, summary
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Compiled",
     "ConvirError",
     "DTypeError",
@@ -42,6 +44,7 @@ __all__ = [
     "TraceError",
     "UnsupportedError",
     "VerifyError",
+    "compare",
     "compile",
     "estimate",
     "infer_shapes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from convir.compiler import Program, build, pipeline
 from convir.frontend import nn, trace
 from convir.ir import ConvirError, DTypeError, ExecutionError, Graph, ShapeError, TensorType, Value
 from convir.passes.estimate import CostReport, estimate
+from convir.passes.fold_constants import BakeParameters
 from convir.passes.infer_shapes import InferShapes
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
 from convir.passes.manager import Pass, Stage, dump_stages
@@ -76,7 +78,7 @@ class Compiled:
 
     def __init__(self, model: Any, graph: Graph, passes: tuple[Pass, ...]) -> None:
         self._model = model
-        self._passes = passes
+        self._passes = tuple(_with_snapshot(transform, graph) for transform in passes)
         self._specialisations: OrderedDict[Any, _Specialisation] = OrderedDict()
         self._current = self._specialise(graph)
 
@@ -206,7 +208,8 @@ class Compiled:
 
     def _respecialised(self, arrays: Sequence[Array]) -> Graph:
         """The model traced again (so that Python code sees the new shapes), or the graph with its shape rules run."""
-        types = [TensorType(array.shape, array.dtype.name) for array in arrays]
+        declared = self.program.model.inputs
+        types = [_type_of(array, f"input {value.name}") for array, value in zip(arrays, declared, strict=True)]
         if isinstance(self._model, Graph):
             names = (value.name for value in self._model.inputs)
             return InferShapes(dict(zip(names, types, strict=True)))(self._model)
@@ -220,7 +223,8 @@ class Compiled:
         return made
 
     def _key(self, shapes: Sequence[tuple[int, ...]]) -> Any:
-        return (*shapes, getattr(self._model, "training", None))
+        modules = nn.Module.modules(self._model) if isinstance(self._model, nn.Module) else ()
+        return (*shapes, tuple(module.training for module in modules))
 
 
 class _Specialisation:
@@ -240,7 +244,9 @@ class _Specialisation:
 
     @cached_property
     def cost(self) -> CostReport:
-        return estimate(self.program.model, lowered=self.program.graphs, memory=self.program.memory)
+        program = self.program
+        inference, training = (program.memory, None) if program.backward is None else (None, program.memory)
+        return estimate(program.model, lowered=program.graphs, memory=inference, training_memory=training)
 
     def forward(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         for name, parameter, bound in self._live:
@@ -268,8 +274,13 @@ class _Specialisation:
             self.executable.load(value, array)
         self._pending = False
         self.executable.run(1)
-        read = self.executable.read
-        return {name: read(value).copy() for name, value in zip(self.program.wrt, backward.outputs, strict=True)}
+        return self._gradients
+
+    def _view(self, value: Value) -> Array:
+        """The array of ``value``, read-only: writing to it would change what other steps read."""
+        view = self.executable.read(value).view()
+        view.flags.writeable = False
+        return view
 
     def profile(self, arrays: Sequence[Array], backward: bool, repeats: int) -> Profile:
         def load_inputs() -> None:
@@ -286,7 +297,7 @@ class _Specialisation:
         loads = [load_inputs, load_cotangents] if backward else [load_inputs]
         return profile(self.executable, loads, self.program.model.name, repeats)
 
-    def _require_backward(self) -> Graph:
+    def _require_backward(self) -> None:
         if self.program.backward is None:
             raise ExecutionError(_NO_BACKWARD)
         if not self._pending:
@@ -302,7 +313,26 @@ def _bound(program: Program) -> Mapping[str, Any]:
     missing = sorted(needed - set(program.parameters))
     if missing:
         raise ConvirError(f"graph {program.model.name} does not say where its parameters are: bindings lack {missing}")
+    for value in program.model.params:
+        if value.name in needed:
+            _require_array(value, program.parameters[value.name].data)
     return program.parameters
+
+
+def _require_array(value: Value, array: Array) -> None:
+    """Raise ConvirError unless ``array`` can stand for the parameter ``value`` and its views."""
+    found = TensorType(array.shape, array.dtype.name)
+    if found != value.type:
+        raise ConvirError(f"parameter {value} is bound to an array {found}")
+    if not array.flags.c_contiguous:
+        raise ConvirError(f"parameter {value} is bound to an array that is not contiguous; a copy would not be live")
+
+
+def _with_snapshot(transform: Pass, graph: Graph) -> Pass:
+    """Parameters are baked as they are now, in other specialisations and clones too."""
+    if not isinstance(transform, BakeParameters) or transform.arrays is not None:
+        return transform
+    return replace(transform, arrays={name: np.array(item.data) for name, item in graph.bindings.items()})
 
 
 def _cotangents(program: Program) -> tuple[Any, ...]:
@@ -310,9 +340,19 @@ def _cotangents(program: Program) -> tuple[Any, ...]:
     return joint.inputs[len(program.model.inputs) :]
 
 
+def _type_of(array: Array, label: str) -> TensorType:
+    try:
+        return TensorType(array.shape, array.dtype.name)
+    except ConvirError as error:
+        raise error.located(label) from None
+
+
 def _as_array(given: Any, type: TensorType, label: str, exact: bool = False) -> Array:
     """``given`` as an array of the type; raises DTypeError or ShapeError, and never casts."""
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ShapeError(f"{label} must be {type}: {error}") from None
     if array.dtype.name != type.dtype:
         raise DTypeError(f"{label} must be {type.dtype}, got {array.dtype.name}; convert it: x.astype({type.dtype!r})")
     if array.ndim != type.rank or (exact and array.shape != type.shape):

@@ -39,7 +39,7 @@ def pipeline(
         conv: lowering strategy for all convolutions, or one for each by node name.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops, the reference).
         inference: snapshot the parameters and fold what follows from them; no backward.
-        wrt: names of the parameters and inputs to differentiate by; None for all.
+        wrt: names of the parameters and inputs to differentiate by, or one name; None for all.
         of: positions of the outputs to differentiate; None for all.
 
     Raises:
@@ -48,6 +48,7 @@ def pipeline(
     if pool not in POOLS:
         raise UnsupportedError(f"unknown pool={pool!r}; there are: {', '.join(POOLS)}")
     lower_pool = [LowerPool()] if pool == "taps" else []
+    wrt = (wrt,) if isinstance(wrt, str) else wrt
     if inference:
         return [
             BakeParameters(),

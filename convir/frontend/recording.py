@@ -203,8 +203,10 @@ def place(what: str) -> str:
 
 @contextmanager
 def placed(what: str) -> Iterator[None]:
-    """Errors raised inside say where in the user's model they happened."""
+    """Errors raised inside say where in the user's model they happened: an op's own checks know its name only."""
     try:
         yield
+    except TraceError:
+        raise  # a question that a tensor cannot answer: already placed, with a name of its own
     except ConvirError as error:
-        raise error.located(place(what)) from None
+        raise type(error)(error.message, place(what)) from None

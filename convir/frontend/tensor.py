@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convir.frontend.dims import Dim, expanded_shape, indices, reduced_axes, requested_shape, squeezed_shape
 from convir.frontend.recording import Recording, place, placed, required
 from convir.frontend.typed import Typed
-from convir.ir import ConvirError, Op, ShapeError, TensorType, TraceError, UnsupportedError, Value, ops
+from convir.ir import Op, ShapeError, TensorType, TraceError, UnsupportedError, Value, ops
 
 #: What a recorded op takes: a symbolic tensor, a constant array, or a Python number beside a tensor.
 Operand = Any
@@ -214,10 +214,8 @@ def record(op_class: Callable[..., Op], *operands: Operand, **attributes: Any) -
     name: str = op_class.name  # type: ignore[attr-defined]
     recording = required(name)
     values = [_value(operand, name, recording) for operand in operands]
-    try:
+    with placed(name):
         op = op_class(**attributes)
-    except ConvirError as error:
-        raise type(error)(error.message, place(name)) from None
     return Tensor(recording.emit(op, values), recording)
 
 

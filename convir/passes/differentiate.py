@@ -120,11 +120,12 @@ class _Backward:
             raise UnsupportedError(f"no gradient: {reason}; compile(..., inference=True) needs none", node.where)
         first = len(self.builder.nodes)
         with self.builder.at(node):
-            grads = rule(self.builder, node, self._total(node.outputs[0]))
+            grads = list(rule(self.builder, node, self._total(node.outputs[0])))
         emitted = self.builder.nodes[first:]
         for operand, grad in zip(node.inputs, grads, strict=True):
             if grad is not None and operand.name in active:
-                self._contribute(operand, self._named(grad, f"{operand.name}.grad", emitted))
+                own = grad if grads.count(grad) > 1 else self._named(grad, f"{operand.name}.grad", emitted)
+                self._contribute(operand, own)
 
     def _contribute(self, value: Value, cotangent: Value) -> None:
         self.cotangents.setdefault(value.name, []).append(cotangent)

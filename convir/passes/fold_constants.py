@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convir.ir import Graph, Node, Op, Value
+from convir.ir import ConvirError, Graph, Node, Op, Value
 from convir.ir.ops import BroadcastTo, Constant, Literal
 from convir.passes.rewrite import Rewriter, rewrite
 
@@ -44,16 +44,32 @@ class FoldConstants:
 
 @dataclass(frozen=True)
 class BakeParameters:
-    """``param w  =>  constant(w)``: inference on the weights as they are now."""
+    """``param w  =>  constant(w)``: inference on the weights as they are now.
 
+    Attributes:
+        arrays: the arrays to bake by parameter name; those that it lacks are read from the model.
+
+    Raises:
+        ConvirError: a parameter without array, or with one of another type.
+    """
+
+    arrays: Mapping[str, Any] | None = None
     name: str = "bake_parameters"
 
     def __call__(self, graph: Graph) -> Graph:
         builder = Rewriter(graph, self.name)
         mapping = {value.name: builder.input(value.name, value.type) for value in graph.inputs}
         for value in graph.params:
-            literal = Literal(graph.bindings[value.name].data)
-            mapping[value.name] = builder.emit(Constant(literal), name=value.name)
+            mapping[value.name] = builder.emit(Constant(self._literal(graph, value)), name=value.name)
         for node in graph.nodes:
             builder.append(node)
         return builder.finish(graph.outputs, {})
+
+    def _literal(self, graph: Graph, value: Value) -> Literal:
+        known = dict(self.arrays or {})
+        if value.name not in known and value.name not in graph.bindings:
+            raise ConvirError(f"graph {graph.name} does not say where its parameters are: bindings lack {value.name!r}")
+        literal = Literal(known[value.name] if value.name in known else graph.bindings[value.name].data)
+        if literal.type != value.type:
+            raise ConvirError(f"parameter {value} of graph {graph.name} is bound to an array {literal.type}")
+        return literal

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from convir.common.files import write_atomically
-from convir.ir import ConvirError, Graph, verify
+from convir.ir import ConvirError, Graph, VerifyError, verify
 
 
 class Pass(Protocol):
@@ -46,7 +46,7 @@ def run_passes(graph: Graph, passes: Iterable[Pass]) -> tuple[Stage, ...]:
     """Run ``passes`` in order; the last stage holds the result.
 
     Raises:
-        VerifyError: a pass broke the graph; the message names the pass and the node.
+        VerifyError: a pass broke the graph, or returned none; the message names the pass and the node.
     """
     stages = [_stage("trace", graph, time.perf_counter())]
     for transform in passes:
@@ -75,5 +75,7 @@ def numbered(stages: Sequence[Stage]) -> list[tuple[str, Stage]]:
 
 
 def _stage(name: str, graph: Graph, begin: float) -> Stage:
+    if not isinstance(graph, Graph):
+        raise VerifyError(f"returned {type(graph).__name__}, a pass returns a Graph", f"pass {name}")
     verify(graph, after=name)
     return Stage(name, graph, time.perf_counter() - begin)

@@ -8,6 +8,7 @@ Management for Deep Neural Net Inference*, 2020, "greedy by size for offset calc
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -45,14 +46,10 @@ class Buffer:
     op: str
     offset: int = -1
 
-    @property
+    @cached_property
     def room(self) -> int:
         """Bytes that it takes in the arena."""
         return -(-self.nbytes // ALIGNMENT) * ALIGNMENT
-
-    def overlaps(self, other: Buffer) -> bool:
-        """Whether both are alive at some step."""
-        return self.first <= other.last and other.first <= self.last
 
 
 @dataclass(frozen=True)
@@ -148,6 +145,8 @@ class _Liveness:
         self.root: dict[str, str] = {}
         self.members: dict[str, list[Value]] = {}
         self.first: dict[str, int] = {}
+        # What nobody reads still lives at the step that writes it.
+        self.last: dict[str, int] = {}
         self.maker: dict[str, Node | None] = {}
         self._assign()
 
@@ -156,7 +155,7 @@ class _Liveness:
             names = tuple(value.name for value in members)
             maker = self.maker[root]
             op = maker.op.name if maker else "input"
-            yield Buffer(names, members[0].type.nbytes, self.first[root], self._last(names), self._kind(members), op)
+            yield Buffer(names, members[0].type.nbytes, self.first[root], self.last[root], self._kind(members), op)
 
     def _last_reads(self) -> dict[str, int]:
         """Value name -> last step that reads it; outputs are read by the caller right after their graph."""
@@ -200,25 +199,23 @@ class _Liveness:
             root = self.root.get(operand.name)
             if root is None or operand.type != node.outputs[0].type:
                 continue
-            if self._last([value.name for value in self.members[root]]) <= step:
+            if self.last[root] <= step:
                 return operand
         return None
-
-    def _last(self, names: Sequence[str]) -> int:
-        """Last read of a buffer; what nobody reads still lives at the step that writes it."""
-        return max(max(self.last_read.get(name, 0) for name in names), self.first[self.root[names[0]]])
 
     def _open(self, value: Value, step: int, maker: Node | None) -> None:
         self.root[value.name] = value.name
         self.members[value.name] = [value]
         self.first[value.name] = step
+        self.last[value.name] = max(step, self.last_read.get(value.name, step))
         self.maker[value.name] = maker
 
     def _join(self, value: Value, host: Value) -> None:
         """Put ``value`` where ``host`` lives; a view of a parameter lives outside the arena like it."""
         if host.name in self.root:
-            self.root[value.name] = self.root[host.name]
-            self.members[self.root[host.name]].append(value)
+            root = self.root[value.name] = self.root[host.name]
+            self.members[root].append(value)
+            self.last[root] = max(self.last[root], self.last_read.get(value.name, 0))
 
     def _kind(self, members: Sequence[Value]) -> str:
         """Scratch is what only a lowering needs: patch matrices, padded and transposed copies."""
@@ -250,19 +247,24 @@ def _workspaces(graphs: Sequence[Graph], scratch: ScratchRule) -> Iterator[Buffe
 
 def _place(buffers: Sequence[Buffer]) -> list[Buffer]:
     """Largest first, each at the lowest offset that no buffer alive at the same time covers."""
-    placed: list[Buffer] = []
-    order = sorted(range(len(buffers)), key=lambda i: (-buffers[i].nbytes, buffers[i].first))
-    offsets: dict[int, int] = {}
-    for index in order:
-        buffer = buffers[index]
-        offset = 0
-        for other in sorted((b for b in placed if b.overlaps(buffer)), key=lambda b: b.offset):
-            if other.offset - offset >= buffer.room:
-                break
-            offset = max(offset, other.offset + other.room)
-        offsets[index] = offset
-        placed.append(replace(buffer, offset=offset))
-    return [replace(buffer, offset=offsets[index]) for index, buffer in enumerate(buffers)]
+    by_offset: list[Buffer] = []
+    placed: dict[int, Buffer] = {}
+    for index in sorted(range(len(buffers)), key=lambda i: (-buffers[i].nbytes, buffers[i].first)):
+        placed[index] = replace(buffers[index], offset=_lowest_gap(by_offset, buffers[index]))
+        insort(by_offset, placed[index], key=lambda buffer: buffer.offset)
+    return [placed[index] for index in range(len(buffers))]
+
+
+def _lowest_gap(by_offset: Sequence[Buffer], buffer: Buffer) -> int:
+    """The lowest offset at which ``buffer`` fits between those that are alive with it."""
+    offset = 0
+    for other in by_offset:
+        if other.first > buffer.last or buffer.first > other.last:
+            continue
+        if other.offset - offset >= buffer.room:
+            break
+        offset = max(offset, other.offset + other.room)
+    return offset
 
 
 def _outside_bytes(graphs: Sequence[Graph]) -> int:

@@ -102,15 +102,20 @@ def _backward(joint: Graph, outputs: int, kept: tuple[Value, ...], cotangents: S
     """The second half: late nodes in order, each preceded by what it needs computed again."""
     given = (*kept, *(value for value in joint.inputs if value.name in cotangents))
     nodes = _ancestors(joint, [v.name for v in joint.outputs[outputs:]], stop={value.name for value in given})
-    again = {v.name: _again(v) for node in nodes for v in node.outputs if v.name in forward.producers}
+    taken = {value.name for value in joint.values()}
+    again = {v.name: _again(v, taken) for node in nodes for v in node.outputs if v.name in forward.producers}
     renamed = [_rename(node, again) for node in nodes]
     grads = tuple(again.get(value.name, value) for value in joint.outputs[outputs:])
     ordered = _just_in_time(renamed, _depends_on(joint, cotangents))
     return _half(joint, f"{joint.name}.backward", given, ordered, grads)
 
 
-def _again(value: Value) -> Value:
-    return replace(value, name=f"{value.name}.again")
+def _again(value: Value, taken: set[str]) -> Value:
+    name = f"{value.name}.again"
+    while name in taken:
+        name += ".again"
+    taken.add(name)
+    return replace(value, name=name)
 
 
 def _rename(node: Node, renamed: dict[str, Value]) -> Node:

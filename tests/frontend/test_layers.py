@@ -129,7 +129,8 @@ def test_losses():
 def test_operands_that_do_not_fit(function, specs, error, message):
     with pytest.raises(error, match=message) as caught:
         trace(function, *specs)
-    assert caught.value.where
+    if getattr(function, "__name__", "") == "<lambda>":
+        assert "test_layers.py:" in caught.value.where
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,14 @@ def test_names():
     assert list(model.parameters(recurse=False)) == []
 
 
+def test_a_shared_parameter_comes_once():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    assert [name for name, _ in model.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert [value.name for value in trace(model, (1, 2)).params] == ["0.weight", "0.bias", "1.bias"]
+
+
 def test_state_dict_holds_copies_under_every_name():
     model = Model()
     state = model.state_dict()

@@ -184,6 +184,10 @@ def test_a_dimension_of_another_tensor_is_kept_only_where_it_agrees():
     )
 
 
+def test_a_dimension_of_equal_size_is_not_the_same_axis():
+    assert body(lambda x: x.reshape(x.shape[1], -1), (3, 3, 2)) == ["reshape = reshape(x, shape=(3, -1)) : f32[3,6]"]
+
+
 def test_squeeze_drops_ones_only():
     assert body(lambda x: x.squeeze(), (2, 1, 3, 1)) == ["reshape = reshape(x, shape=(0, -1)) : f32[2,3]"]
     assert body(lambda x: x.squeeze(-1), (2, 1, 3, 1)) == ["reshape = reshape(x, shape=(0, 0, 0)) : f32[2,1,3]"]

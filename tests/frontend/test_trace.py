@@ -82,6 +82,30 @@ def test_the_result_of_a_leaf_module_has_its_name():
     assert names(trace(Outer(), (2,))) == ["sigmoid", "swish", "constant", "add"]
 
 
+def test_a_module_made_in_forward_lends_its_name_to_nothing():
+    class Act(nn.Module):
+        def forward(self, x):
+            return nn.Tanh()(x) * 2
+
+    class Outer(nn.Module):
+        def __init__(self):
+            self.act = Act()
+
+        def forward(self, x):
+            return self.act(x)
+
+    graph = trace(Outer(), (2,))
+    assert names(graph) == ["tanh", "constant", "act"]
+    assert {node.scope for node in graph.nodes} == {"act"}
+
+
+def test_a_part_called_before_the_whole_keeps_its_name():
+    net = Net()
+    graph = trace(lambda x, y: (net.conv(x), net(y)), (1, 1, 5, 5), (1, 1, 28, 28))
+    assert [node.scope for node in graph.nodes if node.op.name == "conv2d"] == ["conv2d", "conv2d"]
+    assert [value.name for value in graph.params] == ["conv2d.weight", "conv2d.bias", "net.fc.weight", "net.fc.bias"]
+
+
 def test_state_dict_names_win_over_inputs_and_nodes():
     class Clash(nn.Module):
         def __init__(self):

@@ -46,7 +46,7 @@ def test_lenet_text():
 
 
 def test_sizes():
-    assert count(zoo.digits_cnn()) == 13_706
+    assert count(zoo.digits_cnn()) == 25_866
     assert count(zoo.mlp(4, (3,), 2)) == 4 * 3 + 3 + 3 * 2 + 2
     assert count(zoo.mlp(4, (), 2)) == 4 * 2 + 2
     assert zoo.load("lenet5", num_classes=3).fc3.out_features == 3

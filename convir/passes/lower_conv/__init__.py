@@ -52,7 +52,7 @@ class LowerConv:
         return rewrite(graph, lambda *context: _lower(chosen, *context), self.name)
 
     def _by_origin(self, origins: set[str]) -> dict[str, Strategy]:
-        if isinstance(self.choice, str):
+        if not isinstance(self.choice, Mapping):
             return dict.fromkeys(origins, strategy(self.choice))
         unknown = sorted(set(self.choice) - origins)
         if unknown:

@@ -33,7 +33,7 @@ def select_scratch(type: TensorType) -> list[TensorType]:
 
 def relu_steps(x: Array, y: Array) -> list[Step]:
     """Steps for ``y = max(x, 0)``."""
-    return [partial(np.maximum, x, scalar(0, x), y)]
+    return [partial(np.maximum, x, scalar(0, x), out=y)]
 
 
 def tanh_steps(x: Array, y: Array) -> list[Step]:

@@ -28,7 +28,7 @@ def cross_entropy(op: CrossEntropy, inputs: Sequence[Array], outputs: Sequence[A
     loss, shifted, column, index, picked = outputs
 
     return in_order([
-        *_locate(target, logits.shape[1], index),
+        *_locate(op.name, target, logits.shape[1], index),
         *_shift(logits, shifted, column),
         partial(np.take, shifted.reshape(-1), index, out=picked, mode="clip"),
         partial(np.exp, shifted, shifted),
@@ -42,29 +42,27 @@ def cross_entropy(op: CrossEntropy, inputs: Sequence[Array], outputs: Sequence[A
 
 @kernel(CrossEntropyGrad, scratch=_scratch)
 def cross_entropy_grad(op: CrossEntropyGrad, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
-    """Softmax, less one at the target, times the cotangent's share."""
+    """Softmax, less one at the target, times each sample's share of the cotangent."""
     grad, logits, target = inputs
     dlogits, shifted, column, index, shares = outputs
-    share = shares[:1].reshape(())
+    share = column[:1].reshape(())
     flat = dlogits.reshape(-1)
-    offsets = np.arange(len(target)) * logits.shape[1]
-
-    def less_one_at_target() -> None:
-        flat[index] -= share
 
     return in_order([
-        partial(np.add, target, offsets, index),
+        *_locate(op.name, target, logits.shape[1], index),
         *_shift(logits, shifted, column),
         partial(np.exp, shifted, shifted),
         partial(np.add.reduce, shifted, axis=1, out=column, keepdims=True),
+        partial(np.divide, shifted, column, dlogits),
+        partial(np.take, flat, index, out=shares, mode="clip"),
+        partial(np.subtract, shares, scalar(1, shares), shares),
+        partial(np.put, flat, index, shares, mode="clip"),
         partial(np.divide, grad, scalar(len(target), logits), share),
-        partial(np.divide, share, column, column),
-        partial(np.multiply, shifted, column, dlogits),
-        less_one_at_target,
+        partial(np.multiply, dlogits, share, dlogits),
     ])  # fmt: skip
 
 
-def _locate(target: Array, classes: int, index: Array) -> list[Step]:
+def _locate(name: str, target: Array, classes: int, index: Array) -> list[Step]:
     """Steps that check the class indices and turn them into positions among all logits."""
     offsets = np.arange(len(target)) * classes
 
@@ -72,7 +70,7 @@ def _locate(target: Array, classes: int, index: Array) -> list[Step]:
         low, high = int(target.min()), int(target.max())
         if low < 0 or high >= classes:
             raise ExecutionError(
-                f"cross_entropy: target holds class {low if low < 0 else high}, but the logits have "
+                f"{name}: target holds class {low if low < 0 else high}, but the logits have "
                 f"{classes} classes, 0 to {classes - 1}"
             )
 

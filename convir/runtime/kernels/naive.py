@@ -92,7 +92,7 @@ def max_pool2d(op: MaxPool2d, inputs: Sequence[Array], outputs: Sequence[Array])
         for n, c, i, j in np.ndindex(y.shape):
             best = -np.inf
             for _, _, h, w in _window(op, i, j, op.kernel_size, x.shape[2:]):
-                if not x[n, c, h, w] <= best:
+                if x[n, c, h, w] > best or np.isnan(x[n, c, h, w]):
                     best = x[n, c, h, w]
             y[n, c, i, j] = best
 

@@ -66,11 +66,11 @@ def max_pool2d_taps(op: MaxPool2dTaps, inputs: Sequence[Array], outputs: Sequenc
     x, y = inputs[0], outputs[0]
     every = taps(op, x, y)
     if len(every) > 1 and every[0].covers_all and every[1].covers_all:
-        first: Step = partial(np.maximum, x[every[0].image], x[every[1].image], y)
+        first: Step = partial(np.maximum, x[every[0].image], x[every[1].image], out=y)
         rest = every[2:]
     else:
         first, rest = partial(np.copyto, y, scalar(-np.inf, y)), every
-    later: list[Step] = [partial(np.maximum, y[t.windows], x[t.image], y[t.windows]) for t in rest]
+    later: list[Step] = [partial(np.maximum, y[t.windows], x[t.image], out=y[t.windows]) for t in rest]
     return in_order([first, *later])
 
 

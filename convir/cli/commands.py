@@ -1,0 +1,196 @@
+"""What each command does: a function of the parsed arguments that returns what to print."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convir.cli.inputs import traced
+from convir.common.table import Column, TextTable, format_seconds
+from convir.ir import Graph, UnsupportedError
+from convir.passes.manager import Pass, Stage, numbered
+
+
+@dataclass(frozen=True)
+class Text:
+    """A result that is nothing but text."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What ``convir compile`` reports: stages, costs, memory, and where the dump is."""
+
+    compiled: Any
+    show_stages: bool
+    dumped: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """``schema, graph, stages, cost, memory, dump``."""
+        stages = [
+            {"name": stage.name, "nodes": len(stage.graph.nodes), "seconds": stage.seconds}
+            for stage in self.compiled.stages
+        ]
+        dumped = self.dumped and {"folder": str(self.dumped.folder), "files": list(self.dumped.files)}
+        return {
+            "schema": "convir.compile/1",
+            "graph": self.compiled.program.model.name,
+            "stages": stages,
+            "cost": self.compiled.cost.to_json(),
+            "memory": self.compiled.memory.to_json(),
+            "dump": dumped,
+        }
+
+    def __str__(self) -> str:
+        stages = self.compiled.stages
+        if self.show_stages:
+            parts: list[object] = [*stages]
+        else:
+            parts = [_stage_table(stages), self.compiled.cost, self.compiled.memory]
+        if self.dumped:
+            parts.append(f"{len(stages)} stages in {self.dumped.folder}: open {self.dumped.folder / 'index.html'}")
+        return "\n\n".join(map(str, parts))
+
+
+def trace(args: Namespace) -> Text:
+    """The graph as text or DOT."""
+    graph = traced(args)
+    return Text(graph.to_dot().rstrip() if args.dot else str(graph))
+
+
+def summary(args: Namespace) -> Any:
+    """The layers, or with ``--cost`` the costs of the nodes."""
+    from convir.reports import estimate, summary
+
+    graph = traced(args)
+    return estimate(graph) if args.cost else summary(graph, depth=args.depth)
+
+
+def render(args: Namespace) -> Text:
+    """A picture of the trace or of a stage."""
+    graph = traced(args)
+    if args.stage is not None:
+        graph = _stage(_stages(graph, args), args.stage).graph
+    path = graph.render(
+        args.out or f"{graph.name}.svg",
+        flops=_flops(graph) if args.flops else None,
+        depth=args.depth,
+        direction=args.direction,
+        params=not args.no_params,
+    )
+    return Text(f"{path}: {len(graph.nodes)} nodes of {graph.name}")
+
+
+def compile(args: Namespace) -> Compilation:
+    """The stages of a compilation, its costs and its memory plan."""
+    from convir.compiled import compile
+
+    graph = traced(args)
+    passes = _passes(args)
+    compiled = compile(graph, passes=passes)
+    return Compilation(compiled, args.stages, _dump(compiled.stages, passes, args) if args.dump else None)
+
+
+def compare(args: Namespace) -> Any:
+    """Lowerings side by side."""
+    from convir.comparison import compare
+    from convir.passes.lower_conv import strategy
+
+    graph = traced(args)
+    names = [name.strip() for name in args.lowerings.split(",") if name.strip()]
+    for name in names:
+        strategy(name)
+    if names:
+        note(f"comparing {', '.join(names)} on {graph.name} ...")
+    comparison = compare(
+        graph, lowerings=names, backward=args.backward, repeats=args.repeats, time_budget=args.time_budget
+    )
+    if args.plot:
+        note(f"plot: {comparison.plot(args.plot)}")
+    return comparison
+
+
+def profile(args: Namespace) -> Any:
+    """The time of every step."""
+    from convir.comparison.contender import sample
+    from convir.compiled import compile
+
+    graph = traced(args)
+    compiled = compile(graph, passes=_passes(args))
+    inputs = [sample(value, index) for index, value in enumerate(graph.inputs)]
+    return compiled.profile(*inputs, backward=args.backward, repeats=args.repeats)
+
+
+def note(text: str) -> None:
+    """Something to know that is not the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _passes(args: Namespace) -> list[Pass]:
+    from convir.compiler import pipeline
+
+    return pipeline(conv=_conv(args.conv or []), pool=args.pool, inference=args.inference)
+
+
+def _conv(given: Sequence[str]) -> Any:
+    """``["naive"]`` is for all convolutions, ``["conv1=naive", "conv2=im2col"]`` for each by name."""
+    from convir.passes.lower_conv import DEFAULT
+
+    if not given:
+        return DEFAULT
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    if not all("=" in each for each in given):
+        raise UnsupportedError("--conv is one NAME for all convolutions, or NODE=NAME for some, not both")
+    return dict(each.split("=", 1) for each in given)
+
+
+def _stages(graph: Graph, args: Namespace) -> tuple[Stage, ...]:
+    """The stages without an executable: drawing needs no memory."""
+    from convir.compiler import build
+
+    return build(graph, _passes(args)).stages
+
+
+def _stage(stages: Sequence[Stage], wanted: str) -> Stage:
+    """By name, ``fuse_relu`` (of several the last), by stem, ``03_fuse_relu``, or by number."""
+    known = numbered(stages)
+    for stem, stage in reversed(known):
+        if wanted in (stage.name, stem) or (wanted.isdecimal() and int(wanted) == int(stem.split("_")[0])):
+            return stage
+    raise UnsupportedError(f"there is no stage {wanted!r}; there are {', '.join(stem for stem, _ in known)}")
+
+
+def _flops(graph: Graph) -> dict[str, float]:
+    from convir.passes.estimate import estimate
+
+    return {row.name: row.flops for row in estimate(graph).rows if row.flops}
+
+
+def _dump(stages: Sequence[Stage], passes: Sequence[Pass], args: Namespace) -> Any:
+    from convir.dump import dump
+
+    dumped = dump(stages, args.dump, title=f"{stages[0].graph.name}: {len(stages)} stages", passes=passes)
+    if dumped.not_drawn:
+        note(f"note: no pictures of some stages: {dumped.not_drawn}")
+    return dumped
+
+
+def _stage_table(stages: Sequence[Stage]) -> TextTable:
+    columns = [Column("stage", fold=True), Column("nodes", "right"), Column("change", "right"), Column("time", "right")]
+    rows = []
+    before = len(stages[0].graph.nodes)
+    for stem, stage in numbered(stages):
+        nodes = len(stage.graph.nodes)
+        # The halves are parts of the graph before them, not rewrites of one another.
+        change = "" if stage.name.startswith("split_") or nodes == before else f"{nodes - before:+d}"
+        rows.append([stem, str(nodes), change, format_seconds(stage.seconds)])
+        before = nodes
+    return TextTable(columns, rows, title=f"Stages of {stages[0].graph.name}")

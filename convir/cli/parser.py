@@ -1,0 +1,201 @@
+"""What the ``convir`` command takes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from convir.cli import commands, training
+from convir.cli.inputs import FLOATS, parse_input
+from convir.compiler import POOLS
+from convir.passes.lower_conv import DEFAULT, STRATEGIES
+
+_NEGATIVE = re.compile(r"-\.?\d|-(inf|nan)", re.IGNORECASE)
+
+_MODEL_HELP = """\
+MODEL is a name in the zoo (lenet5, digits_cnn, mlp), path.py:object or package.module:object. The object is an
+nn.Module, a class or function without required arguments that makes one, a traced graph, or a function of tensors."""
+
+_EXAMPLES = {
+    "": ["trace lenet5", "summary net.py:Net --input 8,3,32,32", "compile lenet5 --dump stages", "train digits_cnn"],
+    "trace": ["trace lenet5", "trace net.py:Net --input 8,3,32,32 --dtype float64", "trace lenet5 --dot > lenet5.dot"],
+    "summary": ["summary lenet5 --input 64,1,28,28", "summary lenet5 --cost", "summary net.py:Net --json"],
+    "render": ["render lenet5 --out net.svg --flops", "render lenet5 --stage lower_conv --direction LR"],
+    "compile": ["compile lenet5", "compile lenet5 --conv naive --stages", "compile lenet5 --dump stages"],
+    "compare": ["compare lenet5 --input 8,1,28,28 --plot compare.svg", "compare lenet5 --backward --json"],
+    "profile": ["profile lenet5 --input 64,1,28,28", "profile lenet5 --backward --conv conv1=naive"],
+    "train": ["train", "train lenet5 --epochs 5 --optimizer sgd --lr 0.05 --save lenet5.npz"],
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Usage errors in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with status 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def with_joined_values(argv: Sequence[str]) -> list[str]:
+    """``--input -1,3`` as ``--input=-1,3``: otherwise a negative number reads as an option that nobody knows."""
+    joined: list[str] = []
+    for text in argv:
+        if joined and re.fullmatch(r"--[a-z-]+", joined[-1]) and _NEGATIVE.match(text):
+            joined[-1] += f"={text}"
+        else:
+            joined.append(text)
+    return joined
+
+
+def make_parser() -> Parser:
+    """The parser of the whole command line."""
+    from convir import __version__
+
+    parser = _described(
+        Parser(prog="convir"), "", "A small compiler for convolutional networks: trace, see, lower, run."
+    )
+    parser.add_argument("--version", action="version", version=f"convir {__version__}")
+    add = parser.add_subparsers(title="commands", metavar="COMMAND", required=True).add_parser
+    for name, (run, what, options) in _COMMANDS.items():
+        command = _described(add(name, help=what), name, f"{what[0].upper()}{what[1:]}.")
+        command.set_defaults(run=run)
+        for option in options:
+            option(command)
+        command.add_argument("--traceback", action="store_true", help="on an error, show where in the code it arose")
+    return parser
+
+
+def _described(parser: Parser, name: str, what: str) -> Parser:
+    lines = [f"  convir {example}" for example in _EXAMPLES[name]]
+    parser.description = f"{what}\n\n{_MODEL_HELP}"
+    parser.epilog = "\n".join(["examples:", *lines])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser
+
+
+def _model(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="what to work on, see above")
+    _inputs(parser)
+
+
+def _optional_model(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", nargs="?", default="digits_cnn", help="default: digits_cnn")
+    _inputs(parser)
+
+
+def _inputs(parser: Parser) -> None:
+    parser.add_argument(
+        "--input",
+        metavar="N,C,H,W[:DTYPE]",
+        type=parse_input,
+        action="append",
+        help="shape of an input, batch first; once for each input; models of the zoo have a default",
+    )
+    parser.add_argument("--dtype", choices=FLOATS, help="element type of parameters and inputs; default: float32")
+
+
+def _json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _lowering(parser: Parser) -> None:
+    names = ", ".join(f"{each.name} ({each.summary})" for each in STRATEGIES)
+    parser.add_argument(
+        "--conv",
+        metavar="NAME",
+        action="append",
+        help=f"how convolutions are lowered: {names}; NODE=NAME for one of them; default: {DEFAULT}",
+    )
+    parser.add_argument("--pool", choices=POOLS, default=POOLS[0], help=f"how pooling runs; default: {POOLS[0]}")
+    parser.add_argument("--inference", action="store_true", help="fold the parameters; no backward")
+
+
+def _trace(parser: Parser) -> None:
+    parser.add_argument("--dot", action="store_true", help="print Graphviz DOT instead of the text form")
+
+
+def _summary(parser: Parser) -> None:
+    parser.add_argument("--depth", type=positive_integer, metavar="N", help="levels of modules to show")
+    parser.add_argument("--cost", action="store_true", help="operations, bytes and peak memory of each node instead")
+
+
+def _render(parser: Parser) -> None:
+    parser.add_argument("--out", metavar="FILE", help=".svg, .png or .pdf; default: the graph's name and .svg")
+    parser.add_argument("--stage", metavar="NAME", help="draw what this pass (name or number) made, not the trace")
+    parser.add_argument("--flops", action="store_true", help="FLOPs in the boxes")
+    parser.add_argument("--depth", type=natural_number, metavar="N", help="draw modules deeper than this as one box")
+    parser.add_argument("--direction", choices=("TB", "LR"), default="TB", help="top to bottom, or left to right")
+    parser.add_argument("--no-params", action="store_true", help="leave out the parameters")
+
+
+def _compile(parser: Parser) -> None:
+    parser.add_argument("--stages", action="store_true", help="print the graph after each pass")
+    parser.add_argument("--dump", metavar="DIR", help="write each stage as text and SVG, and an index.html")
+
+
+def _compare(parser: Parser) -> None:
+    known = ",".join(each.name for each in STRATEGIES)
+    parser.add_argument("--lowerings", metavar="A,B,...", default=known, help=f"what to compare; default: {known}")
+    parser.add_argument("--backward", action="store_true", help="compare forward and backward runs")
+    parser.add_argument("--repeats", type=positive_integer, metavar="N", default=20, help="runs of each; default: 20")
+    parser.add_argument(
+        "--time-budget", type=positive_number, metavar="S", default=5.0, help="seconds for each lowering; default: 5"
+    )
+    parser.add_argument("--plot", metavar="FILE", help="draw the comparison, too: .svg, .png or .pdf")
+
+
+def _profile(parser: Parser) -> None:
+    parser.add_argument("--backward", action="store_true", help="time the backward, too")
+    parser.add_argument("--repeats", type=positive_integer, metavar="N", default=20, help="timed runs; default: 20")
+
+
+def _train(parser: Parser) -> None:
+    whole = {"type": positive_integer, "metavar": "N"}
+    add: Callable[..., Any] = parser.add_argument
+    add("--epochs", **whole, default=training.EPOCHS, help=f"default: {training.EPOCHS}")
+    add("--optimizer", choices=tuple(training.OPTIMIZERS), default="adam", help="default: adam")
+    add("--lr", type=positive_number, metavar="X", help="learning rate; default: 0.002, for sgd 0.05")
+    add("--batch-size", **whole, default=32, help="default: 32")
+    add("--seed", type=natural_number, metavar="N", default=0, help="of weights, order and split; default: 0")
+    add("--save", metavar="FILE", help="write the trained weights (.npz)")
+
+
+def positive_integer(text: str) -> int:
+    """1, 2, 3, ..."""
+    if not re.fullmatch(r"[0-9]+", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    return int(text)
+
+
+def natural_number(text: str) -> int:
+    """0, 1, 2, ..."""
+    if not re.fullmatch(r"[0-9]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 or a positive integer")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """Any finite number above zero."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+_Option = Callable[[Parser], None]
+
+_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Any], str, Sequence[_Option]]] = {
+    "trace": (commands.trace, "print the graph of a model", (_model, _trace)),
+    "summary": (commands.summary, "layers, shapes, parameters and operations", (_model, _summary, _json)),
+    "render": (commands.render, "draw the graph to a file", (_model, _render, _lowering)),
+    "compile": (commands.compile, "show what each pass makes, costs and memory", (_model, _lowering, _compile, _json)),
+    "compare": (commands.compare, "compare ways of lowering convolution", (_model, _compare, _json)),
+    "profile": (commands.profile, "time every step of a run", (_model, _lowering, _profile, _json)),
+    "train": (training.train, "train on the handwritten digits that come along", (_optional_model, _train, _json)),
+}

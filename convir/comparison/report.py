@@ -1,0 +1,183 @@
+"""The comparison: a row for each layer and lowering, and how it is shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convir.common.table import Column, TextTable, format_bytes, format_count, format_seconds
+
+#: Name and version of what :meth:`Comparison.to_json` returns.
+SCHEMA = "convir.compare/1"
+
+#: What the table calls the rows of the whole net.
+WHOLE = "whole net"
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One layer, or the whole net, under one lowering.
+
+    Attributes:
+        layer: name of the model's node; None for the whole net.
+        op: the model node's op; empty for the whole net and for work that belongs to no node of the model.
+        lowering: name of the strategy. Layers without convolution may differ too, by layout changes.
+        flops: as-lowered FLOPs, 2 a MAC; None where an op has no cost rule.
+        scratch_bytes: most bytes of scratch that the layer holds at once (patch matrices, padded and
+            transposed copies, kernels' workspaces), from the memory plan.
+        scratch: the largest scratch array of each op that makes one, e.g. ``{"im2col": 156800}``.
+        peak_bytes: most arena bytes in use while the layer runs; for the whole net the size of the arena.
+        seconds: median of the counted runs.
+        seconds_lower: their lower quartile.
+        seconds_upper: their upper quartile.
+        runs: how many runs were counted.
+        error: relative error; for a layer of its own, None where it is no convolution.
+        ratio: seconds over the best lowering's for the same layer.
+    """
+
+    layer: str | None
+    op: str
+    lowering: str
+    flops: int | None
+    scratch_bytes: int
+    peak_bytes: int
+    seconds: float
+    seconds_lower: float
+    seconds_upper: float
+    runs: int
+    error: float | None
+    ratio: float = 1.0
+    scratch: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Lowerings side by side; prints as a table.
+
+    Attributes:
+        graph: name of the model.
+        inputs: (name, type) of each input.
+        backward: whether a run is forward and backward, or forward alone.
+        reference: what the errors are relative to.
+        rows: layer by layer, the lowerings of each in the order given; the whole net comes last.
+    """
+
+    graph: str
+    inputs: tuple[tuple[str, str], ...]
+    backward: bool
+    reference: str
+    rows: tuple[ComparisonRow, ...]
+
+    @property
+    def totals(self) -> tuple[ComparisonRow, ...]:
+        """The rows of the whole net."""
+        return tuple(row for row in self.rows if row.layer is None)
+
+    @property
+    def lowerings(self) -> tuple[str, ...]:
+        """Names of the strategies, in the order given."""
+        return tuple(row.lowering for row in self.totals)
+
+    @property
+    def best(self) -> ComparisonRow:
+        """The whole net under its fastest lowering."""
+        return min(self.totals, key=lambda row: row.seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain types: ``schema, graph, inputs, backward, reference, lowerings, best, rows``.
+
+        Rows have the fields of :class:`ComparisonRow`; ``layer`` is null for the whole net.
+        """
+        return {
+            "schema": SCHEMA,
+            "graph": self.graph,
+            "inputs": dict(self.inputs),
+            "backward": self.backward,
+            "reference": self.reference,
+            "lowerings": list(self.lowerings),
+            "best": self.best.lowering,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def plot(self, path: str | os.PathLike[str]) -> Path:
+        """Draw times, memory and errors to an SVG, PNG or PDF file: see :mod:`convir.comparison.plot`.
+
+        Raises:
+            UnsupportedError: matplotlib is not installed, another suffix, or no such folder.
+        """
+        from convir.comparison.plot import plot
+
+        return plot(self, path)
+
+    def table(self) -> TextTable:
+        """The comparison as a table that can be laid out at any width."""
+        inputs = ", ".join(f"{name}: {type}" for name, type in self.inputs)
+        rows: list[list[str]] = []
+        previous: str | None = ""
+        for row in self.rows:
+            rows.append(_cells(row, first=row.layer != previous))
+            previous = row.layer
+        return TextTable(
+            _COLUMNS,
+            rows,
+            title=f"{self.graph}({inputs}), {'forward and backward' if self.backward else 'forward'}",
+            notes=self._notes(),
+        )
+
+    def __str__(self) -> str:
+        return self.table().text()
+
+    def _notes(self) -> list[str]:
+        best = self.best
+        others = [row for row in self.totals if row is not best]
+        verdict = ", ".join(f"{_times(row.ratio)} as fast as {row.lowering}" for row in others)
+        runs = ", ".join(f"{row.lowering} {row.runs}" for row in self.totals)
+        error = f"largest difference from the {self.reference}, over its largest element; a layer's is its own"
+        return [
+            *([f"{best.lowering} is {verdict}."] if others else []),
+            f"Time: median; quartiles in brackets. Counted runs, taken in turns: {runs}.",
+            "FLOPs: as lowered, 1 MAC = 2 FLOPs. Scratch and peak: from the memory plan; the whole net's peak is the "
+            "arena that was allocated.",
+            f"Error: {error}.",
+            "Layers without convolution run the same kernels: they differ by layout changes, and by what a neighbour "
+            "leaves in the caches.",
+        ]
+
+
+_COLUMNS = (
+    Column("layer", fold=True),
+    Column("lowering"),
+    Column("FLOPs", "right", optional=3),
+    Column("scratch", "right"),
+    Column("peak", "right", optional=2),
+    Column("time", "right"),
+    Column("quartiles", "right", optional=4),
+    Column("ratio", "right"),
+    Column("error", "right", optional=1),
+)
+
+
+def _cells(row: ComparisonRow, first: bool) -> list[str]:
+    name = WHOLE if row.layer is None else row.layer
+    spread = f"[{format_seconds(row.seconds_lower)}, {format_seconds(row.seconds_upper)}]"
+    return [
+        name if first else "",
+        row.lowering,
+        "?" if row.flops is None else format_count(row.flops) if row.flops else "-",
+        format_bytes(row.scratch_bytes) if row.scratch_bytes else "-",
+        format_bytes(row.peak_bytes),
+        format_seconds(row.seconds),
+        spread if row.runs > 1 else "",
+        _times(row.ratio),
+        "-" if row.error is None else f"{row.error:.1e}",
+    ]
+
+
+def _times(ratio: float) -> str:
+    """``1``, ``1.25x``, ``512x``, ``12,345x``"""
+    if ratio == 1:
+        return "best"
+    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"

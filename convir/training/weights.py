@@ -1,0 +1,53 @@
+"""Trained weights in a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from convir.common.files import write_atomically
+from convir.frontend import nn
+from convir.ir import LoadError
+
+
+def save(model: nn.Module, path: str | os.PathLike[str]) -> Path:
+    """Write the model's state dict as a NumPy archive (``.npz``) and return the path.
+
+    The file appears complete or not at all.
+
+    Raises:
+        LoadError: the folder does not exist or is not writable.
+    """
+    content = io.BytesIO()
+    # Not savez(**state): a parameter may be called like one of savez's own arguments.
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, array in model.state_dict().items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    try:
+        return write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise LoadError(f"cannot write weights: {error.strerror}", str(path)) from None
+
+
+def load(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
+    """Read what :func:`save` wrote into ``model``, and return the model: all of the weights, or none.
+
+    Raises:
+        LoadError: the file is missing, or not a NumPy archive of arrays.
+        StateDictError: the weights are another model's; the message lists what differs.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            state = dict(archive)
+    except FileNotFoundError:
+        raise LoadError("there is no such file of weights", str(path)) from None
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise LoadError(f"is not an archive of weights ({error})", str(path)) from None
+    model.load_state_dict(state)
+    return model

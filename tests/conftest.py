@@ -1,0 +1,15 @@
+"""Puts this folder on the import path, so that tests can import the helpers in ``support``."""
+
+import pytest
+from hypothesis import settings
+
+import convir
+
+settings.register_profile("default", deadline=None, derandomize=True)
+settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Every test starts from the same random state."""
+    convir.manual_seed(0)

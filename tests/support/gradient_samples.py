@@ -1,0 +1,209 @@
+"""Operands for every op, at points where it is smooth: for gradients and kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from convir.ir import Op
+from convir.ir.ops import (
+    CHWN,
+    Add,
+    AvgPool2d,
+    AvgPool2dGrad,
+    AvgPool2dGradTaps,
+    AvgPool2dTaps,
+    BroadcastTo,
+    Col2im,
+    Constant,
+    Conv2d,
+    Conv2dGradInput,
+    Conv2dGradWeight,
+    Crop2d,
+    CrossEntropy,
+    CrossEntropyGrad,
+    Div,
+    DropoutMask,
+    Exp,
+    Flatten,
+    Im2col,
+    Literal,
+    Log,
+    MatMul,
+    Max,
+    MaxGrad,
+    MaxPool2d,
+    MaxPool2dGrad,
+    MaxPool2dGradTaps,
+    MaxPool2dTaps,
+    Mean,
+    Mul,
+    Neg,
+    Pad2d,
+    Relu,
+    ReluGrad,
+    Reshape,
+    Sigmoid,
+    SigmoidGrad,
+    Sqrt,
+    Sub,
+    Sum,
+    Tanh,
+    TanhGrad,
+    Transpose,
+)
+
+Sample = tuple[Op, Sequence[np.ndarray]]
+_rng = np.random.default_rng(7)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.asarray(_rng.standard_normal(shape))
+
+
+def positive(*shape: int) -> np.ndarray:
+    return np.asarray(_rng.uniform(0.5, 2.0, shape))
+
+
+def distinct(*shape: int) -> np.ndarray:
+    """No two elements near each other, none near zero: maxima and signs are stable."""
+    size = int(np.prod(shape))
+    return np.asarray((_rng.permutation(size).reshape(shape) - size // 2 + 0.5) / 2)
+
+
+_BINARY = [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1, 3), (4, 1)), ((), (2,)), ((1, 3), (2, 3)), ((), ())]
+_REDUCTIONS = [((0,), False), ((1, 2), True), ((0, 2), False), ((), False), ((0, 1, 2), False), ((0, 1, 2), True)]
+_POOL = {"kernel_size": (2, 3), "stride": (2, 1), "padding": (1, 1)}
+
+
+def _binary(op: Op, make: Callable[..., np.ndarray] = normal) -> list[Sample]:
+    return [(op, [make(*a), make(*b)]) for a, b in _BINARY]
+
+
+def _unary(op: Op, make: Callable[..., np.ndarray] = normal) -> list[Sample]:
+    return [(op, [make(2, 3)]), (op, [make()]), (op, [make(1, 1, 4)])]
+
+
+def _reductions(cls: type, make: Callable[..., np.ndarray] = normal) -> list[Sample]:
+    return [(cls(axes, keep), [make(2, 3, 2)]) for axes, keep in _REDUCTIONS] + [(cls(()), [make()])]
+
+
+def _max_grads() -> list[Sample]:
+    found = []
+    for axes, keep in _REDUCTIONS:
+        x = distinct(2, 3, 2)
+        y = x.max(axis=axes, keepdims=keep)
+        found.append((MaxGrad(axes, keep), [normal(*y.shape), x, y]))
+    return found
+
+
+def _matmuls() -> list[Sample]:
+    found: list[Sample] = []
+    for transpose_a in (False, True):
+        for transpose_b in (False, True):
+            a = normal(4, 3) if transpose_a else normal(3, 4)
+            b = normal(2, 4) if transpose_b else normal(4, 2)
+            op = MatMul(transpose_a, transpose_b)
+            found += [(op, [a, b]), (op, [a, b, normal(2)])]
+            stacked = [np.stack([a, a + 1]), np.stack([b, b - 1])]
+            found += [(op, [stacked[0], b]), (op, [a, stacked[1], normal(3, 1)]), (op, stacked)]
+    return [
+        *found,
+        *((MatMul(activation=name), [normal(2, 3), normal(3, 2), normal(2)]) for name in ("relu", "sigmoid", "tanh")),
+        (MatMul(), [normal(1, 1), normal(1, 1), normal()]),
+    ]
+
+
+def _convs() -> list[Sample]:
+    x, w, b = normal(2, 4, 5, 4), normal(4, 2, 3, 2), normal(4)
+    options = {"stride": (2, 1), "padding": (1, 1), "dilation": (1, 2), "groups": 2}
+    return [
+        (Conv2d(), [x, normal(3, 4, 2, 2)]),
+        (Conv2d(**options), [x, w, b]),
+        (Conv2d(**options, activation="sigmoid"), [x, w, b]),
+        (Conv2d(activation="tanh"), [normal(1, 1, 1, 1), normal(2, 1, 1, 1)]),
+    ]
+
+
+def _conv_grads() -> list[Sample]:
+    options = {"stride": (2, 1), "padding": (1, 1), "dilation": (1, 2), "groups": 2}
+    dy = normal(2, 4, 3, 4)
+    return [
+        (Conv2dGradWeight(**options, kernel_size=(3, 2)), [dy, normal(2, 4, 5, 4)]),
+        (Conv2dGradInput(**options, input_size=(5, 4)), [dy, normal(4, 2, 3, 2)]),
+        (Conv2dGradWeight(stride=(3, 3), kernel_size=(2, 2)), [normal(1, 2, 1, 2), normal(1, 1, 4, 6)]),
+        (Conv2dGradInput(stride=(3, 3), input_size=(4, 6)), [normal(1, 2, 1, 2), normal(2, 1, 2, 2)]),
+    ]
+
+
+def _pools(cls: type, **options: object) -> list[Sample]:
+    image = distinct(4, 5, 2, 2) if options else distinct(2, 2, 4, 5)
+    return [(cls(**_POOL, **options), [image]), (cls(kernel_size=(2, 2), ceil_mode=True, **options), [image])]
+
+
+def _avg_pool_grads(cls: type, **options: object) -> list[Sample]:
+    dy = normal(2, 3, 5, 2) if options else normal(2, 2, 3, 5)
+    return [(cls(**_POOL, input_size=(4, 5), count_include_pad=False, **options), [dy])]
+
+
+def _max_pool_grads(cls: type) -> list[Sample]:
+    x = distinct(1, 1, 4, 4)
+    y = x.reshape(2, 2, 2, 2).max(axis=(1, 3)).reshape(1, 1, 2, 2)
+    return [(cls(kernel_size=(2, 2), stride=(2, 2)), [normal(1, 1, 2, 2), x, y])]
+
+
+_TARGET = np.array([0, 2, 2])
+_CUBE = normal(2, 2, 2, 2)
+
+#: Op class -> the op and its operands, several times.
+SAMPLES: dict[type[Op], list[Sample]] = {
+    Add: _binary(Add()),
+    Sub: _binary(Sub()),
+    Mul: _binary(Mul()),
+    Div: _binary(Div(), positive),
+    Neg: _unary(Neg()),
+    Exp: _unary(Exp()),
+    Log: _unary(Log(), positive),
+    Sqrt: _unary(Sqrt(), positive),
+    Relu: _unary(Relu(), distinct),
+    Sigmoid: _unary(Sigmoid()),
+    Tanh: _unary(Tanh()),
+    ReluGrad: _binary(ReluGrad(), distinct)[:1],
+    SigmoidGrad: _binary(SigmoidGrad())[:1],
+    TanhGrad: _binary(TanhGrad())[:1],
+    Sum: _reductions(Sum),
+    Mean: _reductions(Mean),
+    Max: _reductions(Max, distinct),
+    MaxGrad: _max_grads(),
+    MatMul: _matmuls(),
+    Conv2d: _convs(),
+    Conv2dGradWeight: _conv_grads()[::2],
+    Conv2dGradInput: _conv_grads()[1::2],
+    Im2col: [(Im2col((2, 3), (2, 1), (1, 2)), [normal(2, 5, 7, 2)])],
+    Col2im: [(Col2im((2, 3), (2, 1), (1, 2), (5, 7)), [normal(12, 12)])],
+    MaxPool2d: [*_pools(MaxPool2d), (MaxPool2d(dilation=(2, 1), kernel_size=(2, 2)), [distinct(1, 2, 4, 3)])],
+    MaxPool2dTaps: [*_pools(MaxPool2dTaps), *_pools(MaxPool2dTaps, layout=CHWN)],
+    MaxPool2dGrad: _max_pool_grads(MaxPool2dGrad),
+    MaxPool2dGradTaps: _max_pool_grads(MaxPool2dGradTaps),
+    AvgPool2d: [*_pools(AvgPool2d), *_pools(AvgPool2d, divisor_override=3, count_include_pad=False)],
+    AvgPool2dTaps: [*_pools(AvgPool2dTaps), *_pools(AvgPool2dTaps, layout=CHWN)],
+    AvgPool2dGrad: _avg_pool_grads(AvgPool2dGrad),
+    AvgPool2dGradTaps: [*_avg_pool_grads(AvgPool2dGradTaps), *_avg_pool_grads(AvgPool2dGradTaps, layout=CHWN)],
+    Reshape: [(Reshape((3, -1)), [normal(2, 3, 2)]), (Reshape((0, 6)), [normal(2, 3, 2)]), (Reshape(()), [normal(1)])],
+    Flatten: [(Flatten(), [normal(2, 3, 2)]), (Flatten(0), [normal()]), (Flatten(0, 1), [normal(2, 3, 2)])],
+    Transpose: [(Transpose((2, 0, 1)), [normal(2, 3, 4)]), (Transpose(()), [normal()])],
+    BroadcastTo: [(BroadcastTo((2, 4, 3)), [normal(4, 1)]), (BroadcastTo((2, 3)), [normal()])],
+    Pad2d: [
+        (Pad2d(((1, 2), (0, 3)), value=1.5), [normal(1, 2, 2, 3)]),
+        (Pad2d(((1, 0), (0, 1)), CHWN), [_CUBE]),
+    ],
+    Crop2d: [(Crop2d(((1, 2), (0, 1))), [normal(1, 2, 4, 3)]), (Crop2d(((1, 0), (0, 1)), CHWN), [_CUBE])],
+    CrossEntropy: [
+        (CrossEntropy(), [normal(3, 4), _TARGET]),
+        (CrossEntropy(), [normal(3, 4), _TARGET.astype("i4")]),
+    ],
+    CrossEntropyGrad: [(CrossEntropyGrad(), [normal(), normal(3, 4), _TARGET])],
+    Constant: [(Constant(Literal(normal(2, 3))), [])],
+    DropoutMask: [(DropoutMask(0.5), [normal(4, 5)])],
+}
