@@ -1,4 +1,4 @@
-"""Puts this folder on the import path, so that tests can import the helpers in ``support``."""
+"""Settings for every test; helpers live in ``support``."""
 
 import pytest
 from hypothesis import settings

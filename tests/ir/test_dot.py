@@ -3,7 +3,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from picture_nets import HOSTILE, ScopedBuilder, convnet, hostile, joint, lowered, stacked
+from support.picture_nets import HOSTILE, ScopedBuilder, convnet, hostile, joint, lowered, stacked
 
 from convir.ir import Builder, Graph, Op, Provenance, TensorType, UnsupportedError, ops
 from convir.ir.drawing.box import LOOKS, OTHER

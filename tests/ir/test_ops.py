@@ -114,6 +114,7 @@ REFUSED = [
     (MatMul(), [f32(2, 3), f32(3, 4), f32(5, 2, 4)], ShapeError, r"does not broadcast to the product"),
     (Add(), [f32(2), f32(3)], ShapeError, r"shapes \[2\] and \[3\] do not broadcast together"),
     (Add(), [i64(2), i64(2)], DTypeError, r"a must be float32 or float64"),
+    (Relu(), [f32(2), f32(2)], ShapeError, r"takes operands \(input\), got 2"),
     (Relu(), [i64(2)], DTypeError, r"input must be float32 or float64, got i64\[2\]"),
     (ReluGrad(), [f32(2), f32(3)], ShapeError, r"result must be f32\[2\], got f32\[3\]"),
     (Sum((2,)), [f32(2, 3)], ShapeError, r"axes \(2,\) are out of range for f32\[2,3\]"),

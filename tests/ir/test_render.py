@@ -5,7 +5,7 @@ import time
 from xml.etree import ElementTree
 
 import pytest
-from picture_nets import HOSTILE, convnet, hostile, joint, lowered, stacked
+from support.picture_nets import HOSTILE, convnet, hostile, joint, lowered, stacked
 
 from convir.ir import ConvirError, UnsupportedError
 from convir.ir.drawing import render as render_module

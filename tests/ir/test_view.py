@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import networkx as nx
-from picture_nets import convnet, joint, lowered
+from support.picture_nets import convnet, joint, lowered
 
 from convir.ir import Builder, TensorType, ops
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cost_nets import VGG16, lenet5, vgg16
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.cost_nets import VGG16, lenet5, vgg16
 
 from convir.ir import Builder, Graph, TensorType
 from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, MatMul

@@ -185,6 +185,18 @@ def test_a_value_that_stands_twice_has_two_cotangents():
     np.testing.assert_array_equal(results(after, values)[2], [11, 22])
 
 
+def test_a_sum_that_is_read_twice():
+    """Its cotangent is a sum too, and goes to both operands."""
+    builder = Builder("residual")
+    a, b = (builder.input(name, TensorType((2,))) for name in "ab")
+    y = builder.emit(Add(), a, b, name="y")
+    after = joint(builder.finish([builder.emit(Mul(), builder.emit(Exp(), y), y, name="z")], {}))
+    verify(after)
+    values = {"a": np.array([0.5, 1], "f"), "b": np.array([0.5, -1], "f"), "z.grad": np.ones(2, "f")}
+    for found in results(after, values)[1:]:
+        np.testing.assert_allclose(found, [2 * np.e, 1], rtol=1e-6)
+
+
 def test_only_the_outputs_asked_for_are_differentiated():
     builder = Builder("two")
     x = builder.input("x", TensorType((2,)))

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 
 import pytest
-from cost_nets import Net, alexnet, lenet5, vgg16
+from support.cost_nets import Net, alexnet, lenet5, vgg16
 
 from convir.ir import Builder, Graph, Node, Op, TensorType, Value
 from convir.ir.ops import Im2col, MatMul, Mul, Pad2d, Transpose

@@ -117,6 +117,8 @@ def test_a_literal_is_a_copy_that_cannot_be_written():
     assert literal == Literal(np.ones(3, "f"))
     assert hash(literal) == hash(Literal(np.ones(3, "f")))
     assert literal != Literal(np.ones(3))
+    assert Literal(np.zeros(1, "f")) != Literal(np.zeros((), "f"))
+    assert Literal(np.zeros(1, "f")) != Literal(np.zeros(1, "int32"))
 
 
 @pytest.mark.parametrize("mask_first", [False, True])

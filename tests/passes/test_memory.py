@@ -16,7 +16,7 @@ from convir import TensorType, zoo
 from convir.compiler import Program, build, pipeline
 from convir.ir import Builder, Graph
 from convir.ir.ops import Add, Constant, Flatten, Literal, MatMul, Mul, Neg, Relu, Reshape, Sigmoid, Tanh, Transpose
-from convir.passes.memory import ALIGNMENT, MemoryPlan, plan_memory
+from convir.passes.memory import ALIGNMENT, MemoryPlan, plan_memory, steps
 from convir.runtime import Executable, scratch_types
 
 WIDE = TensorType((100,))  # 400 bytes, 448 in the arena
@@ -129,6 +129,21 @@ def test_scratch_lives_for_one_step_only():
     assert (scratch.first, scratch.last) == (1, 1)
     assert plan.peak_bytes == 2 * 448
     assert plan.scratch_bytes("relu") == 400
+
+
+def test_buffers_live_from_the_step_that_writes_them_to_the_last_that_reads_them():
+    program = program_of(convir.trace(zoo.mlp(), (2, 1, 8, 8)))
+    when = {node.name: step for step, node in steps(program.graphs)}
+    end = {graph.name: max(when[node.name] for node in graph.nodes) + 1 for graph in program.graphs}
+    for buffer in program.memory.buffers:
+        written = [when[name] for name in buffer.values if name in when]
+        readers = [when[n.name] for g in program.graphs for n in g.nodes for v in n.inputs if v.name in buffer.values]
+        readers += [end[g.name] for g in program.graphs for v in g.outputs if v.name in buffer.values]
+        if buffer.op == "input":
+            assert buffer.first in (0, end["mlp"])
+        elif buffer.kind != "scratch" or written:
+            assert buffer.first == min(written)
+            assert buffer.last == max([*readers, *written])
 
 
 def test_the_parts_at_the_peak_add_up_to_the_arena():

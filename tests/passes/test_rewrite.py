@@ -103,7 +103,7 @@ def test_sweep_keeps_inputs_and_drops_unread_parameters():
 
 
 def test_a_rewrite_checks_structure_and_value():
-    """The helper of the other tests sees a rewrite that changes what is computed."""
+    """``assert_rewrites`` sees a rewrite that changes what is computed."""
     wrong = Rule(lambda rw, node, xs: rw.emit(Add(), *xs, name=node.name) if isinstance(node.op, Mul) else None)
     expected = """
         graph f(x: f32[3]) -> f32[3]:

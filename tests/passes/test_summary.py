@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cost_nets import Net, lenet5, vgg16
+from support.cost_nets import Net, lenet5, vgg16
 
 from convir.ir import Graph, UnsupportedError
 from convir.ir.ops import Add
