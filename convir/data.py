@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import as_file, files
+from importlib.resources import files
 from math import floor
 from typing import Any
 
@@ -48,7 +49,7 @@ class Dataset:
             object.__setattr__(self, name, array)
         if len(self.inputs) != len(self.targets):
             raise ShapeError(
-                f"a data set has one target for each input, got {len(self.inputs)} and {len(self.targets)}"
+                f"a data set has one target for each input, got {len(self.inputs)} inputs, {len(self.targets)} targets"
             )
         if not len(self):
             raise ShapeError("a data set needs at least one sample, got none")
@@ -64,14 +65,17 @@ class Dataset:
         return f"<Dataset: inputs {described(self.inputs)}, targets {described(self.targets)}>"
 
     def split(self, fraction: float, generator: np.random.Generator | None = None) -> tuple[Dataset, Dataset]:
-        """Two data sets drawn at random, the first with ``fraction`` of the samples (rounded down).
+        """Draw ``fraction`` of the samples (rounded down) at random: ``train, test = dataset.split(0.2)``.
 
-        Samples with class indices are drawn so that every class has its share, to within one sample.
-        Both parts keep the order of the whole.
+        Samples with class indices are drawn so that every class gives its share, to within one
+        sample. Both parts keep the order of the whole.
 
         Args:
             fraction: strictly between 0 and 1.
             generator: draws the samples; the default one unless given.
+
+        Returns:
+            The rest, and what was drawn.
 
         Raises:
             ShapeError: a fraction outside (0, 1), or so near its ends that a part would be empty.
@@ -81,13 +85,13 @@ class Dataset:
         order = (generator or default_generator()).permutation(len(self))
         if _are_classes(self.targets):
             order = order[np.argsort(self.targets[order], kind="stable")]
-        # Samples spread evenly along the order go to the first part, so each run of a class is cut in proportion.
+        # Drawn at even distances along the order, so from each run of a class in proportion.
         # The small number keeps 0.3 * 10 from being 2.999...
         passed = np.floor(np.arange(len(self) + 1) * fraction + 1e-9)
-        chosen = np.diff(passed) > 0
-        if chosen.all() or not chosen.any():
+        drawn = np.diff(passed) > 0
+        if drawn.all() or not drawn.any():
             raise ShapeError(f"a split of {len(self)} samples at {fraction} leaves one part empty")
-        return self._rows(np.sort(order[chosen])), self._rows(np.sort(order[~chosen]))
+        return self._rows(np.sort(order[~drawn])), self._rows(np.sort(order[drawn]))
 
     def batches(
         self,
@@ -155,12 +159,8 @@ def digits() -> Dataset:
 def train_test_split(
     dataset: Dataset, test_fraction: float = 0.2, generator: np.random.Generator | None = None
 ) -> tuple[Dataset, Dataset]:
-    """A data set to train on, and one of ``test_fraction`` of the samples (rounded down) to test on.
-
-    See :meth:`Dataset.split`.
-    """
-    test, train = dataset.split(test_fraction, generator)
-    return train, test
+    """A data set to train on, and one of ``test_fraction`` of the samples to test on: see :meth:`Dataset.split`."""
+    return dataset.split(test_fraction, generator)
 
 
 def positive(label: str, value: Any) -> int:
@@ -175,7 +175,8 @@ def positive(label: str, value: Any) -> int:
 def _digit_arrays() -> tuple[Array, Array]:
     """Images (1797, 8, 8) and labels (1797,), both uint8."""
     try:
-        with as_file(_DIGITS) as path, np.load(path, allow_pickle=False) as archive:
+        # Read whole: np.load leaves a file that is damaged open.
+        with np.load(io.BytesIO(_DIGITS.read_bytes()), allow_pickle=False) as archive:
             images, labels = archive["images"], archive["labels"]
     except _DAMAGE as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"

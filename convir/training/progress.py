@@ -11,6 +11,11 @@ from convir.common.table import format_seconds
 from convir.training.evaluation import Tally
 from convir.training.history import Epoch, percent
 
+#: Columns of the terminal from which on there is a bar, and all figures.
+_ROOM_FOR_BAR, _ROOM_FOR_ALL = 48, 80
+
+_BLANK = " " * len("test 100.00 %")
+
 
 class Progress:
     """Shows nothing; the base of those that do."""
@@ -35,22 +40,32 @@ class Lines(Progress):
 
 
 class Bar(Progress):
-    """A bar over all batches, with the epoch and its figures; what does not fit the width is left out."""
+    """A bar over all batches, with the epoch under way and the latest figures."""
 
     def __init__(self, bar: Any, epochs: int, batches: int) -> None:
         self._bar, self._epochs = bar, epochs
         self._number = 1
-        self._task = bar.add_task("", total=epochs * batches, epoch=f"1/{epochs}", figures="")
+        # All figures take their room from the beginning, so that the bar keeps its length.
+        self._task = bar.add_task(
+            "", total=epochs * batches, epoch=f"1/{epochs}", loss="-     ", train=_BLANK, test=_BLANK, shortest=_BLANK
+        )
 
     def batch(self, tally: Tally) -> None:
         """Move the bar; the figures are those of the epoch under way."""
         now = tally.result()
-        figures = f"loss {now.loss:.4f}" + ("" if now.accuracy is None else f"  {percent(now.accuracy)}")
-        self._bar.update(self._task, advance=1, epoch=f"{self._number}/{self._epochs}", figures=figures)
+        self._bar.update(
+            self._task,
+            advance=1,
+            epoch=f"{self._number}/{self._epochs}",
+            loss=f"{now.loss:.4f}",
+            train=_labelled("train", now.accuracy),
+        )
 
     def epoch(self, epoch: Epoch) -> None:
-        """Show the finished epoch's figures until the next batch."""
-        self._bar.update(self._task, figures=_figures(epoch))
+        """Show how the epoch ended on the test data."""
+        test = _labelled("test", epoch.test_accuracy)
+        shortest = _labelled("train", epoch.train_accuracy) if test == _BLANK else test
+        self._bar.update(self._task, test=test, shortest=shortest)
         self._number = epoch.number + 1
 
 
@@ -72,15 +87,22 @@ def progress_on(wanted: bool | None, epochs: int, batches: int) -> Iterator[Prog
 
 def _rich_bar() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
 
     console = Console()
-    columns: list[Any] = [TextColumn("epoch {task.fields[epoch]}"), BarColumn(bar_width=None)]
-    columns.append(TextColumn("{task.fields[figures]}"))
-    if console.width >= 80:
-        columns.append(TimeRemainingColumn(elapsed_when_finished=True))
-    return RichProgress(*columns, console=console, expand=False)
+    texts = {name: TextColumn(f"{{task.fields[{name}]}}") for name in ("epoch", "train", "test", "shortest")}
+    loss = TextColumn("loss {task.fields[loss]}")
+    columns: list[ProgressColumn] = [texts["epoch"], loss, texts["shortest"]]
+    if console.width >= _ROOM_FOR_BAR:
+        columns = [TextColumn("epoch"), texts["epoch"], BarColumn(bar_width=None), loss, texts["shortest"]]
+    if console.width >= _ROOM_FOR_ALL:
+        columns[-1:] = [texts["train"], texts["test"], TimeRemainingColumn(elapsed_when_finished=True)]
+    return RichProgress(*columns, console=console)
+
+
+def _labelled(label: str, share: float | None) -> str:
+    return _BLANK if share is None else f"{label} {percent(share):>8}"
 
 
 def _figures(epoch: Epoch) -> str:

@@ -43,7 +43,8 @@ def load(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
         StateDictError: the weights are another model's; the message lists what differs.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Read whole: np.load leaves a file that is damaged open.
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
             state = dict(archive)
     except FileNotFoundError:
         raise LoadError("there is no such file of weights", str(path)) from None

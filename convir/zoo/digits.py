@@ -13,8 +13,8 @@ class DigitsCNN(nn.Module):
     """Three convolutions and a linear layer: (N, 1, 8, 8) -> (N, num_classes); 25,866 parameters for 10 classes.
 
     Two convolutions come before the first pooling: at 8 x 8 pixels, pooling earlier costs a
-    percent of accuracy. After 20 epochs of Adam at its defaults it classifies 98 to 99% of the
-    digits it has not seen.
+    percent of accuracy. After 10 epochs of ``Adam(2e-3)`` in batches of 32 it classifies 98 to 99% of
+    the digits it has not seen.
     """
 
     def __init__(self, num_classes: int = 10) -> None:

@@ -13,8 +13,14 @@ from convir.ir.op import OPS
 pygraphviz = pytest.importorskip("pygraphviz", reason="the structure of DOT text is read back with pygraphviz")
 
 
-#: Nodes and edges of a drawing point into it, so it must outlive them.
+#: Nodes and edges of a drawing point into it, so it must outlive them; but not the interpreter's modules.
 DRAWINGS = []
+
+
+@pytest.fixture(autouse=True)
+def _close_drawings():
+    yield
+    DRAWINGS.clear()
 
 
 def parsed(graph: Graph, **options):
