@@ -6,7 +6,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,16 @@ from numpy.typing import NDArray
 
 from convir.compiler import Program, build, pipeline
 from convir.frontend import nn, trace
-from convir.ir import ConvirError, DTypeError, ExecutionError, Graph, ShapeError, TensorType, Value
-from convir.passes.estimate import CostReport, estimate
+from convir.ir import ConvirError, Graph, ShapeError, TensorType
+from convir.passes.estimate import CostReport
 from convir.passes.fold_constants import BakeParameters
 from convir.passes.infer_shapes import InferShapes
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
 from convir.passes.manager import Pass, Stage, dump_stages
 from convir.passes.memory import MemoryPlan
-from convir.profiling import Profile, profile
+from convir.profiling import Profile
 from convir.runtime import Executable
+from convir.specialisation import Specialisation, as_array
 
 Array = NDArray[Any]
 
@@ -79,7 +79,9 @@ class Compiled:
     def __init__(self, model: Any, graph: Graph, passes: tuple[Pass, ...]) -> None:
         self._model = model
         self._passes = tuple(_with_snapshot(transform, graph) for transform in passes)
-        self._specialisations: OrderedDict[Any, _Specialisation] = OrderedDict()
+        # Their training flags choose the specialisation, at every call: the list is made once.
+        self._modules = tuple(nn.Module.modules(model)) if isinstance(model, nn.Module) else ()
+        self._specialisations: OrderedDict[Any, Specialisation] = OrderedDict()
         self._current = self._specialise(graph)
 
     @property
@@ -196,10 +198,10 @@ class Compiled:
             expected = ", ".join(map(str, declared))
             raise ShapeError(f"{self.graph.name} takes {len(declared)} inputs ({expected}), got {len(inputs)}")
         return [
-            _as_array(given, value.type, f"input {value.name}") for given, value in zip(inputs, declared, strict=True)
+            as_array(given, value.type, f"input {value.name}") for given, value in zip(inputs, declared, strict=True)
         ]
 
-    def _specialisation(self, arrays: Sequence[Array]) -> _Specialisation:
+    def _specialisation(self, arrays: Sequence[Array]) -> Specialisation:
         key = self._key([array.shape for array in arrays])
         if key not in self._specialisations:
             return self._specialise(self._respecialised(arrays))
@@ -215,117 +217,15 @@ class Compiled:
             return InferShapes(dict(zip(names, types, strict=True)))(self._model)
         return trace(self._model, *types)
 
-    def _specialise(self, graph: Graph) -> _Specialisation:
-        made = _Specialisation(build(graph, self._passes))
+    def _specialise(self, graph: Graph) -> Specialisation:
+        made = Specialisation(build(graph, self._passes))
         self._specialisations[self._key([value.type.shape for value in graph.inputs])] = made
         if len(self._specialisations) > KEPT_SPECIALISATIONS:
             self._specialisations.popitem(last=False)
         return made
 
     def _key(self, shapes: Sequence[tuple[int, ...]]) -> Any:
-        modules = nn.Module.modules(self._model) if isinstance(self._model, nn.Module) else ()
-        return (*shapes, tuple(module.training for module in modules))
-
-
-class _Specialisation:
-    """One program with its executable, and how far the last call got."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.parameters = _bound(program)
-        self.executable = Executable(program.memory, {name: p.data for name, p in self.parameters.items()})
-        self._live = [(name, p, self.executable.arrays[name]) for name, p in self.parameters.items()]
-        outputs = program.forward.outputs[: len(program.model.outputs)]
-        self._results = tuple(self._view(value) for value in outputs)
-        gradients = () if program.backward is None else program.backward.outputs
-        self._gradients = {name: self._view(value) for name, value in zip(program.wrt, gradients, strict=True)}
-        self._cotangents = () if program.backward is None else _cotangents(program)
-        self._pending = False
-
-    @cached_property
-    def cost(self) -> CostReport:
-        program = self.program
-        inference, training = (program.memory, None) if program.backward is None else (None, program.memory)
-        return estimate(program.model, lowered=program.graphs, memory=inference, training_memory=training)
-
-    def forward(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
-        for name, parameter, bound in self._live:
-            if parameter.data is not bound:
-                raise ExecutionError(f"parameter {name} was replaced after compiling (model.to()?); compile again")
-        for value, array in zip(self.program.model.inputs, arrays, strict=True):
-            self.executable.load(value, array)
-        self._pending = False
-        self.executable.run(0)
-        self._pending = True
-        return self._results
-
-    def backward(self, cotangents: Sequence[Any]) -> Mapping[str, Array]:
-        self._require_backward()
-        if not cotangents and [value.type.shape for value in self._cotangents] == [()]:
-            cotangents = [np.ones((), self._cotangents[0].type.dtype)]
-        if len(cotangents) != len(self._cotangents):
-            expected = ", ".join(map(str, self._cotangents))
-            raise ShapeError(f"backward takes {len(self._cotangents)} cotangents ({expected}), got {len(cotangents)}")
-        arrays = [
-            _as_array(given, value.type, f"cotangent {value.name}", exact=True)
-            for given, value in zip(cotangents, self._cotangents, strict=True)
-        ]
-        for value, array in zip(self._cotangents, arrays, strict=True):
-            self.executable.load(value, array)
-        self._pending = False
-        self.executable.run(1)
-        return self._gradients
-
-    def _view(self, value: Value) -> Array:
-        """The array of ``value``, read-only: writing to it would change what other steps read."""
-        view = self.executable.read(value).view()
-        view.flags.writeable = False
-        return view
-
-    def profile(self, arrays: Sequence[Array], backward: bool, repeats: int) -> Profile:
-        def load_inputs() -> None:
-            for value, array in zip(self.program.model.inputs, arrays, strict=True):
-                self.executable.load(value, array)
-
-        def load_cotangents() -> None:
-            for value in self._cotangents:
-                self.executable.read(value).fill(1)
-
-        if backward and self.program.backward is None:
-            raise ExecutionError(_NO_BACKWARD)
-        self._pending = False
-        loads = [load_inputs, load_cotangents] if backward else [load_inputs]
-        return profile(self.executable, loads, self.program.model.name, repeats)
-
-    def _require_backward(self) -> None:
-        if self.program.backward is None:
-            raise ExecutionError(_NO_BACKWARD)
-        if not self._pending:
-            raise ExecutionError("backward needs a forward call before it, one for each backward")
-
-
-_NO_BACKWARD = "there is no backward: compiled for inference, or nothing to differentiate by"
-
-
-def _bound(program: Program) -> Mapping[str, Any]:
-    """The live parameters; raises ConvirError naming those that a graph built by hand does not bind."""
-    needed = {value.name for graph in program.graphs for value in graph.params}
-    missing = sorted(needed - set(program.parameters))
-    if missing:
-        raise ConvirError(f"graph {program.model.name} does not say where its parameters are: bindings lack {missing}")
-    for value in program.model.params:
-        if value.name in needed:
-            _require_array(value, program.parameters[value.name].data)
-    return program.parameters
-
-
-def _require_array(value: Value, array: Array) -> None:
-    """Raise ConvirError unless ``array`` can stand for the parameter ``value`` and its views."""
-    found = TensorType(array.shape, array.dtype.name)
-    if found != value.type:
-        raise ConvirError(f"parameter {value} is bound to an array {found}")
-    if not array.flags.c_contiguous:
-        raise ConvirError(f"parameter {value} is bound to an array that is not contiguous; a copy would not be live")
+        return (*shapes, *[module.training for module in self._modules])
 
 
 def _with_snapshot(transform: Pass, graph: Graph) -> Pass:
@@ -335,27 +235,8 @@ def _with_snapshot(transform: Pass, graph: Graph) -> Pass:
     return replace(transform, arrays={name: np.array(item.data) for name, item in graph.bindings.items()})
 
 
-def _cotangents(program: Program) -> tuple[Any, ...]:
-    joint = next(stage.graph for stage in reversed(program.stages) if not stage.name.startswith("split_"))
-    return joint.inputs[len(program.model.inputs) :]
-
-
 def _type_of(array: Array, label: str) -> TensorType:
     try:
         return TensorType(array.shape, array.dtype.name)
     except ConvirError as error:
         raise error.located(label) from None
-
-
-def _as_array(given: Any, type: TensorType, label: str, exact: bool = False) -> Array:
-    """``given`` as an array of the type; raises DTypeError or ShapeError, and never casts."""
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise ShapeError(f"{label} must be {type}: {error}") from None
-    if array.dtype.name != type.dtype:
-        raise DTypeError(f"{label} must be {type.dtype}, got {array.dtype.name}; convert it: x.astype({type.dtype!r})")
-    if array.ndim != type.rank or (exact and array.shape != type.shape):
-        found = "x".join(map(str, array.shape)) or "a scalar"
-        raise ShapeError(f"{label} must be {type}, got shape {list(array.shape)} ({found})")
-    return array

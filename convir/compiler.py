@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convir.ir import Graph, UnsupportedError, verify
+from convir.ir import Graph, UnsupportedError, Value, verify
 from convir.passes.assign_layout import AssignLayout
 from convir.passes.differentiate import Differentiate
 from convir.passes.dropout import RemoveDropout
@@ -84,6 +84,7 @@ class Program:
         forward: what runs for an answer; its first outputs are the model's.
         backward: what runs for gradients, or None.
         wrt: what the backward's outputs are the gradients of, in order.
+        cotangents: the backward's inputs that the caller passes.
         memory: where everything lives.
     """
 
@@ -92,6 +93,7 @@ class Program:
     forward: Graph
     backward: Graph | None
     wrt: tuple[str, ...]
+    cotangents: tuple[Value, ...]
     memory: MemoryPlan
 
     @property
@@ -117,16 +119,16 @@ def build(graph: Graph, passes: Sequence[Pass]) -> Program:
     wrt = _differentiated_by(stages, passes)
     joint = stages[-1].graph
     if not wrt:
-        return Program(graph, stages, joint, None, (), plan_memory([joint], scratch_types))
+        return Program(graph, stages, joint, None, (), (), plan_memory([joint], scratch_types))
     begin = time.perf_counter()
-    cotangents = [value.name for value in joint.inputs[len(graph.inputs) :]]
-    halves = split(joint, len(graph.outputs), cotangents)
+    cotangents = joint.inputs[len(graph.inputs) :]
+    halves = split(joint, len(graph.outputs), [value.name for value in cotangents])
     for half in (halves.forward, halves.backward):
         verify(half, after="split")
     seconds = time.perf_counter() - begin
     both = (Stage("split_forward", halves.forward, seconds), Stage("split_backward", halves.backward, seconds))
     memory = plan_memory([halves.forward, halves.backward], scratch_types)
-    return Program(graph, (*stages, *both), halves.forward, halves.backward, wrt, memory)
+    return Program(graph, (*stages, *both), halves.forward, halves.backward, wrt, cotangents, memory)
 
 
 def _differentiated_by(stages: Sequence[Stage], passes: Sequence[Pass]) -> tuple[str, ...]:
