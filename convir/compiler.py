@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convir.ir import Graph, UnsupportedError, Value, verify
+from convir.passes.absorb_transposes import AbsorbTransposes
 from convir.passes.assign_layout import AssignLayout
 from convir.passes.differentiate import Differentiate
 from convir.passes.dropout import RemoveDropout
@@ -57,6 +58,7 @@ def pipeline(
             LowerConv(conv),
             *lower_pool,
             AssignLayout(),
+            AbsorbTransposes(),
             FoldConstants(evaluate),
             EliminateCommonSubexpressions(),
             EliminateDeadCode(),
@@ -69,6 +71,7 @@ def pipeline(
         LowerConv(conv),
         *lower_pool,
         AssignLayout(),
+        AbsorbTransposes(),
         EliminateCommonSubexpressions(),
         EliminateDeadCode(),
     ]

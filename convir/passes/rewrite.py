@@ -17,6 +17,7 @@ class Rewriter(Builder):
 
     def __init__(self, graph: Graph, made_by: str) -> None:
         super().__init__(graph.name, made_by)
+        self.graph = graph
         self.replacing = ""
         self._uses = Counter(value.name for node in graph.nodes for value in node.inputs)
         self._uses.update(value.name for value in graph.outputs)

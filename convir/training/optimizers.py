@@ -56,7 +56,7 @@ class SGD:
 class Adam:
     """Adam (Kingma and Ba 2015, "Adam: A method for stochastic optimization", algorithm 1).
 
-    ``g += weight_decay*p;  m += (1 - b1)*(g - m);  v = b2*v + (1 - b2)*g*g;``
+    ``g += weight_decay*p;  m = b1*m + (1 - b1)*g;  v = b2*v + (1 - b2)*g*g;``
     ``p -= lr/(1 - b1^t) * m / (sqrt(v)/sqrt(1 - b2^t) + eps)`` at step t = 1, 2, ...: the equations of
     ``torch.optim.Adam``.
 
@@ -112,9 +112,7 @@ class _AdamUpdate:
 
     def __init__(self, rule: Adam, name: str, parameter: Array) -> None:
         self._rule, self._name, self._parameter = rule, name, parameter
-        self._gain, self._forget, self._keep = (
-            _scalar(number, parameter) for number in (1 - rule.betas[0], 1 - rule.betas[1], rule.betas[1])
-        )
+        self._weights = [(_scalar(beta, parameter), _scalar(1 - beta, parameter)) for beta in rule.betas]
         self._decay, self._eps = _scalar(rule.weight_decay, parameter), _scalar(rule.eps, parameter)
         self._rate, self._root = _scalar(0, parameter), _scalar(0, parameter)
         self._mean, self._square = np.zeros_like(parameter), np.zeros_like(parameter)
@@ -126,13 +124,8 @@ class _AdamUpdate:
         gradient, mean, square, work = gradients[self._name], self._mean, self._square, self._work
         if self._rule.weight_decay:
             gradient = _decayed(gradient, self._parameter, self._decay, self._decayed)
-        np.subtract(gradient, mean, work)
-        np.multiply(work, self._gain, work)
-        np.add(mean, work, mean)
-        np.multiply(square, self._keep, square)
-        np.multiply(gradient, gradient, work)
-        np.multiply(work, self._forget, work)
-        np.add(square, work, square)
+        _blend(mean, gradient, self._weights[0], work)
+        _blend(square, np.multiply(gradient, gradient, work), self._weights[1], work)
         self._correct_bias()
         np.sqrt(square, work)
         np.divide(work, self._root, work)
@@ -146,6 +139,14 @@ class _AdamUpdate:
         self._steps += 1
         first, second = (1 - beta**self._steps for beta in self._rule.betas)
         self._rate[...], self._root[...] = self._rule.lr / first, math.sqrt(second)
+
+
+def _blend(mean: Array, new: Array, weights: tuple[Array, Array], work: Array) -> None:
+    """``mean = beta*mean + (1 - beta)*new``; ``new`` may be ``work``."""
+    beta, rest = weights
+    np.multiply(mean, beta, mean)
+    np.multiply(new, rest, work)
+    np.add(mean, work, mean)
 
 
 def _decayed(gradient: Array, parameter: Array, decay: Array, out: Array) -> Array:

@@ -1,0 +1,131 @@
+"""Absorbing the transposes that are left between spatial ops and matrix products.
+
+Activations (C, H, W, N) flattened for a linear layer are (C*H*W, N): the matrix that the product
+wants, transposed; and BLAS takes a transposed operand as a flag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import prod
+
+from convir.ir import Graph, Node, Value
+from convir.ir.ops import Flatten, MatMul, Reshape, Transpose
+from convir.passes.rewrite import Rewriter, rewrite
+
+#: The axes of one tensor that stand for one axis of another, for each axis of the other.
+Groups = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class AbsorbTransposes:
+    """``flatten(transpose(x))  =>  transpose(reshape(x))`` where the merged axes lie side by side in x
+
+    ``matmul(transpose(a), b)  =>  matmul(a, b, transpose_a=True)``, likewise for b;
+    ``transpose(matmul(a, b))  =>  matmul(b, a)`` with both flags turned round, also where a reshape
+    between them splits axes that stay side by side.
+    """
+
+    name: str = "absorb_transposes"
+
+    def __call__(self, graph: Graph) -> Graph:
+        return rewrite(graph, _absorb, self.name)
+
+
+def _absorb(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
+    if isinstance(node.op, Reshape | Flatten):
+        return _merge_before_transpose(rewriter, node, operands[0])
+    if isinstance(node.op, Transpose):
+        return _transpose_product(rewriter, node, node.op, operands[0])
+    if isinstance(node.op, MatMul):
+        return _into_flags(rewriter, node, node.op, operands)
+    return None
+
+
+def _merge_before_transpose(rewriter: Rewriter, node: Node, operand: Value) -> Value | None:
+    """``reshape(transpose(x)) => transpose(reshape(x))`` for a reshape that merges neighbours of x."""
+    producer = rewriter.producer(operand)
+    if producer is None or not isinstance(producer.op, Transpose):
+        return None
+    groups = _groups(operand.type.shape, node.outputs[0].type.shape)
+    source = producer.inputs[0]
+    if groups is None:
+        return None
+    sources = [tuple(producer.op.permutation[axis] for axis in group) for group in groups]
+    if not all(map(_side_by_side, sources)):
+        return None
+    order = sorted(range(len(sources)), key=lambda index: sources[index])
+    merged = Reshape(tuple(prod(source.type.shape[axis] for axis in sources[index]) for index in order))
+    back = Transpose(tuple(order.index(index) for index in range(len(order))))
+    return rewriter.emit(back, rewriter.emit(merged, source), name=node.name)
+
+
+def _transpose_product(rewriter: Rewriter, node: Node, op: Transpose, operand: Value) -> Value | None:
+    """``transpose(matmul(a, b)) => matmul(b, a)``, also with a reshape between that splits axes."""
+    old = node.inputs[0]
+    producer = rewriter.producer(operand)
+    if producer is None or not rewriter.used_once(old):
+        return None
+    if isinstance(producer.op, MatMul):
+        return _turned(rewriter, producer, node.name) if op.permutation == (1, 0) else None
+    product = rewriter.producer(producer.inputs[0]) if isinstance(producer.op, Reshape) else None
+    before = rewriter.graph.producers.get(old.name)
+    if product is None or before is None or not rewriter.used_once(before.inputs[0]):
+        return None
+    groups = _groups(operand.type.shape, producer.inputs[0].type.shape)
+    places = [tuple(op.permutation.index(axis) for axis in group) for group in groups or ()]
+    if len(places) != 2 or not all(map(_side_by_side, places)) or places[0] < places[1]:
+        return None
+    turned = _turned(rewriter, product, "")
+    return None if turned is None else rewriter.emit(Reshape(node.outputs[0].type.shape), turned, name=node.name)
+
+
+def _turned(rewriter: Rewriter, product: Node, name: str) -> Value | None:
+    """The transpose of a matrix product that nobody else reads."""
+    op = product.op
+    if not isinstance(op, MatMul) or len(product.inputs) != 2 or product.outputs[0].type.rank != 2:
+        return None
+    a, b = product.inputs
+    turned = replace(op, transpose_a=not op.transpose_b, transpose_b=not op.transpose_a)
+    return rewriter.emit(turned, b, a, name=name)
+
+
+def _into_flags(rewriter: Rewriter, node: Node, op: MatMul, operands: tuple[Value, ...]) -> Value | None:
+    """``matmul(transpose(a), b) => matmul(a, b, transpose_a=True)``, likewise for b."""
+    sources = [_before_swap(rewriter, value) for value in operands[:2]]
+    if sources == [None, None]:
+        return None
+    a, b = (source or value for source, value in zip(sources, operands, strict=False))
+    flags = [op.transpose_a != (sources[0] is not None), op.transpose_b != (sources[1] is not None)]
+    turned = replace(op, transpose_a=flags[0], transpose_b=flags[1])
+    return rewriter.emit(turned, a, b, *operands[2:], name=node.name)
+
+
+def _before_swap(rewriter: Rewriter, value: Value) -> Value | None:
+    """What ``value`` is a transpose of, if only its last two axes are swapped."""
+    producer = rewriter.producer(value)
+    if producer is None or not isinstance(producer.op, Transpose):
+        return None
+    rank = value.type.rank
+    swap = (*range(rank - 2), rank - 1, rank - 2)
+    return producer.inputs[0] if producer.op.permutation == swap else None
+
+
+def _groups(fine: tuple[int, ...], coarse: tuple[int, ...]) -> Groups | None:
+    """Which neighbouring axes of ``fine`` make up each axis of ``coarse``; None where they do not."""
+    groups: list[tuple[int, ...]] = []
+    axis = 0
+    for size in coarse:
+        first, total = axis, 1
+        while axis < len(fine) and total * fine[axis] <= size and (total < size or fine[axis] == 1):
+            total *= fine[axis]
+            axis += 1
+        if total != size or axis == first:
+            return None
+        groups.append(tuple(range(first, axis)))
+    return tuple(groups) if axis == len(fine) else None
+
+
+def _side_by_side(axes: tuple[int, ...]) -> bool:
+    return all(after == before + 1 for before, after in pairwise(axes))
