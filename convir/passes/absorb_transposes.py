@@ -88,7 +88,8 @@ def _turned(rewriter: Rewriter, product: Node, name: str) -> Value | None:
         return None
     a, b = product.inputs
     turned = replace(op, transpose_a=not op.transpose_b, transpose_b=not op.transpose_a)
-    return rewriter.emit(turned, b, a, name=name)
+    with rewriter.at(product):  # its FLOPs are still that node's
+        return rewriter.emit(turned, b, a, name=name)
 
 
 def _into_flags(rewriter: Rewriter, node: Node, op: MatMul, operands: tuple[Value, ...]) -> Value | None:

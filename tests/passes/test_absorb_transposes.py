@@ -131,6 +131,12 @@ def test_lenet5_copies_no_activation_but_its_input():
     assert [node.name for node in compiled.graph.nodes if node.op.name == "transpose"] == ["conv1.transpose"]
 
 
+def test_work_stays_with_the_node_it_is_for():
+    cost = convir.compile(zoo.lenet5(), (4, 1, 28, 28)).cost
+    for row in cost.rows:
+        assert row.lowered.flops == (3 * row.flops), row.name
+
+
 def test_a_convolutional_net_gives_the_same_gradients_as_the_loops():
     model = zoo.lenet5()
     x = np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype("float32")
