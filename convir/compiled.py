@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convir.compiler import Program, build, pipeline
 from convir.frontend import nn, trace
-from convir.ir import ConvirError, Graph, ShapeError, TensorType
+from convir.ir import ConvirError, ExecutionError, Graph, ShapeError, TensorType, UnsupportedError
 from convir.passes.estimate import CostReport
 from convir.passes.fold_constants import BakeParameters
 from convir.passes.infer_shapes import InferShapes
@@ -24,6 +24,7 @@ from convir.passes.memory import MemoryPlan
 from convir.profiling import Profile
 from convir.runtime import Executable
 from convir.specialisation import Specialisation, as_array
+from convir.watch import Exclusive, Watch
 
 Array = NDArray[Any]
 
@@ -60,12 +61,20 @@ def compile(
         UnsupportedError: an unknown strategy, or an op without gradient (``inference=True`` needs none).
         MemoryLimitError: the plan is larger than the machine; nothing was allocated.
     """
+    chosen = {"conv": conv, "pool": pool, "inference": inference, "wrt": wrt, "of": of}
     if passes is None:
-        passes = pipeline(conv=conv, pool=pool, inference=inference, wrt=wrt, of=of)
+        passes = pipeline(**chosen)  # type: ignore[arg-type]
+    elif chosen != _DEFAULTS:
+        given = ", ".join(f"{name}=" for name, value in chosen.items() if value != _DEFAULTS[name])
+        raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")
     if isinstance(model, Graph) and specs:
         raise ConvirError("a traced graph has its input shapes; compile(graph) takes no others, see infer_shapes")
     graph = model if isinstance(model, Graph) else trace(model, *specs)
-    return Compiled(model, graph, tuple(passes))
+    passes = tuple(_with_snapshot(transform, graph) for transform in passes)
+    return Compiled(model, passes, build(graph, passes))
+
+
+_DEFAULTS = {"conv": DEFAULT, "pool": "taps", "inference": False, "wrt": None, "of": None}
 
 
 class Compiled:
@@ -76,13 +85,16 @@ class Compiled:
     memory, so it serves one thread at a time: :meth:`clone` for another.
     """
 
-    def __init__(self, model: Any, graph: Graph, passes: tuple[Pass, ...]) -> None:
+    def __init__(self, model: Any, passes: tuple[Pass, ...], program: Program, flags: Any = None) -> None:
         self._model = model
-        self._passes = tuple(_with_snapshot(transform, graph) for transform in passes)
-        # Their training flags choose the specialisation, at every call: the list is made once.
-        self._modules = tuple(nn.Module.modules(model)) if isinstance(model, nn.Module) else ()
+        self._passes = passes
+        self._watch = Watch(model)
+        self._is_snapshot = any(isinstance(transform, BakeParameters) for transform in passes)
+        # The training flags of which ``program`` is the trace.
+        self._flags = self._current_flags() if flags is None else flags
+        self._alone = Exclusive()
         self._specialisations: OrderedDict[Any, Specialisation] = OrderedDict()
-        self._current = self._specialise(graph)
+        self._current = self._keep(program, self._flags)
 
     @property
     def program(self) -> Program:
@@ -132,7 +144,8 @@ class Compiled:
         Raises:
             ShapeError, DTypeError: the inputs do not fit the model.
         """
-        results = tuple(array.copy() for array in self.run_forward(*inputs))
+        with self._alone:
+            results = tuple(array.copy() for array in self._forward(inputs))
         return results[0] if len(results) == 1 else results
 
     def backward(self, *cotangents: Any) -> dict[str, Array]:
@@ -148,7 +161,8 @@ class Compiled:
             ExecutionError: before the first call, twice after one call, or compiled for inference.
             ShapeError, DTypeError: a cotangent does not fit its output.
         """
-        return {name: array.copy() for name, array in self.run_backward(*cotangents).items()}
+        with self._alone:
+            return {name: array.copy() for name, array in self._current.backward(cotangents).items()}
 
     def run_forward(self, *inputs: Any) -> tuple[Array, ...]:
         """Run forward without copying the results.
@@ -156,9 +170,8 @@ class Compiled:
         The same as calling, except that one array comes as a tuple of one, and that the arrays are
         read-only views of this model's memory: the next call or backward overwrites them.
         """
-        arrays = self._checked(inputs)
-        self._current = self._specialisation(arrays)
-        return self._current.forward(arrays)
+        with self._alone:
+            return self._forward(inputs)
 
     def run_backward(self, *cotangents: Any) -> Mapping[str, Array]:
         """Run :meth:`backward` without copying the gradients.
@@ -166,7 +179,8 @@ class Compiled:
         They are read-only views of this model's memory, the same arrays after every call with one
         input shape: the next call overwrites them.
         """
-        return self._current.backward(cotangents)
+        with self._alone:
+            return self._current.backward(cotangents)
 
     def profile(self, *inputs: Any, backward: bool = False, repeats: int = 20) -> Profile:
         """Time every step of a call on these inputs, and of its backward (cotangents of one) if asked.
@@ -177,13 +191,24 @@ class Compiled:
         """
         if repeats < 1:
             raise ConvirError(f"profile needs at least one repeat, got {repeats}")
-        arrays = self._checked(inputs)
-        self._current = self._specialisation(arrays)
-        return self._current.profile(arrays, backward, repeats)
+        with self._alone:
+            arrays = self._select(inputs)
+            return self._current.profile(arrays, backward, repeats)
 
     def clone(self) -> Compiled:
         """The same model with memory of its own, for another thread; parameters stay shared."""
-        return Compiled(self._model, self.program.model, self._passes)
+        return Compiled(self._model, self._passes, self.program, self._flags)
+
+    __copy__ = clone
+
+    def __deepcopy__(self, memo: Any) -> Compiled:
+        return self.clone()
+
+    def __reduce__(self) -> Any:
+        raise UnsupportedError(
+            "a compiled model cannot be pickled, it is bound to its memory; save the model's state_dict() and compile "
+            "again where it is loaded"
+        )
 
     def dump(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write each stage as text, ``00_trace.txt``, ``01_fold_constants.txt``, ...; returns the paths."""
@@ -201,15 +226,34 @@ class Compiled:
             as_array(given, value.type, f"input {value.name}") for given, value in zip(inputs, declared, strict=True)
         ]
 
-    def _specialisation(self, arrays: Sequence[Array]) -> Specialisation:
-        key = self._key([array.shape for array in arrays])
-        if key not in self._specialisations:
-            return self._specialise(self._respecialised(arrays))
-        self._specialisations.move_to_end(key)
-        return self._specialisations[key]
+    def _forward(self, inputs: Sequence[Any]) -> tuple[Array, ...]:
+        arrays = self._select(inputs)
+        return self._current.forward(arrays)
+
+    def _select(self, inputs: Sequence[Any]) -> list[Array]:
+        """Make the specialisation for these inputs the current one; returns them as arrays."""
+        arrays = self._checked(inputs)
+        if self._watch.replaced and not self._is_snapshot:
+            self._watch = Watch(self._model)
+            self._specialisations.clear()
+        flags = self._current_flags()
+        key = (*(array.shape for array in arrays), flags)
+        if key in self._specialisations:
+            self._specialisations.move_to_end(key)
+            self._current = self._specialisations[key]
+        else:
+            self._current = self._keep(build(self._respecialised(arrays), self._passes), flags)
+        self._flags = flags
+        return arrays
+
+    def _current_flags(self) -> tuple[bool, ...]:
+        """The training flags that choose the specialisation; a snapshot has no dropout and looks at none."""
+        return () if self._is_snapshot else self._watch.flags
 
     def _respecialised(self, arrays: Sequence[Array]) -> Graph:
         """The model traced again (so that Python code sees the new shapes), or the graph with its shape rules run."""
+        if self._watch.replaced:
+            raise ExecutionError("modules or parameters were replaced after compile(inference=True); compile again")
         declared = self.program.model.inputs
         types = [_type_of(array, f"input {value.name}") for array, value in zip(arrays, declared, strict=True)]
         if isinstance(self._model, Graph):
@@ -217,15 +261,12 @@ class Compiled:
             return InferShapes(dict(zip(names, types, strict=True)))(self._model)
         return trace(self._model, *types)
 
-    def _specialise(self, graph: Graph) -> Specialisation:
-        made = Specialisation(build(graph, self._passes))
-        self._specialisations[self._key([value.type.shape for value in graph.inputs])] = made
+    def _keep(self, program: Program, flags: tuple[bool, ...]) -> Specialisation:
+        made = Specialisation(program)
+        self._specialisations[*(value.type.shape for value in program.model.inputs), flags] = made
         if len(self._specialisations) > KEPT_SPECIALISATIONS:
             self._specialisations.popitem(last=False)
         return made
-
-    def _key(self, shapes: Sequence[tuple[int, ...]]) -> Any:
-        return (*shapes, *[module.training for module in self._modules])
 
 
 def _with_snapshot(transform: Pass, graph: Graph) -> Pass:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -135,19 +134,15 @@ def _timed(executable: Executable, loads: Sequence[Callable[[], None]]) -> tuple
     whole = 0.0
     for half, load in enumerate(loads):
         load()
-        begin = previous = time.perf_counter()
-        for step in executable.halves[half]:
-            step.run()
-            now = time.perf_counter()
-            seconds.append(now - previous)
-            previous = now
-        whole += time.perf_counter() - begin
+        steps, total = executable.timed(half)
+        seconds += steps
+        whole += total
     return whole, seconds
 
 
 def _row(half: str, node: Any, seconds: float, share: float) -> ProfileRow:
     work: Work = work_of(node)
-    moved = work.bytes_read + work.bytes_written
+    moved = work.bytes_moved
     return ProfileRow(
         node.name,
         node.op.name,

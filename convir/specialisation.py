@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -31,7 +32,8 @@ class Specialisation:
         gradients = () if program.backward is None else program.backward.outputs
         self._gradients = {name: self._view(value) for name, value in zip(program.wrt, gradients, strict=True)}
         self._cotangents = program.cotangents
-        self._pending = False
+        # The thread whose forward waits for its backward.
+        self._pending = 0
 
     @cached_property
     def cost(self) -> CostReport:
@@ -40,14 +42,12 @@ class Specialisation:
         return estimate(program.model, lowered=program.graphs, memory=inference, training_memory=training)
 
     def forward(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
-        for name, parameter, bound in self._live:
-            if parameter.data is not bound:
-                raise ExecutionError(f"parameter {name} was replaced after compiling (model.to()?); compile again")
+        self._require_live()
         for value, array in zip(self.program.model.inputs, arrays, strict=True):
             self.executable.load(value, array)
-        self._pending = False
+        self._pending = 0
         self.executable.run(0)
-        self._pending = True
+        self._pending = threading.get_ident()
         return self._results
 
     def backward(self, cotangents: Sequence[Any]) -> Mapping[str, Array]:
@@ -63,7 +63,7 @@ class Specialisation:
         ]
         for value, array in zip(self._cotangents, arrays, strict=True):
             self.executable.load(value, array)
-        self._pending = False
+        self._pending = 0
         self.executable.run(1)
         return self._gradients
 
@@ -84,15 +84,22 @@ class Specialisation:
 
         if backward and self.program.backward is None:
             raise ExecutionError(_NO_BACKWARD)
-        self._pending = False
+        self._require_live()
+        self._pending = 0
         loads = [load_inputs, load_cotangents] if backward else [load_inputs]
         return profile(self.executable, loads, self.program.model.name, repeats)
 
     def _require_backward(self) -> None:
         if self.program.backward is None:
             raise ExecutionError(_NO_BACKWARD)
-        if not self._pending:
-            raise ExecutionError("backward needs a forward call before it, one for each backward")
+        if self._pending != threading.get_ident():
+            reason = "; another thread called in between: compiled.clone() for each" if self._pending else ""
+            raise ExecutionError(f"backward needs a forward call before it, one for each backward{reason}")
+
+    def _require_live(self) -> None:
+        for name, parameter, bound in self._live:
+            if parameter.data is not bound:
+                raise ExecutionError(f"parameter {name} was replaced after compiling (model.to()?); compile again")
 
 
 _NO_BACKWARD = "there is no backward: compiled for inference, or nothing to differentiate by"
@@ -123,11 +130,15 @@ def as_array(given: Any, type: TensorType, label: str, exact: bool = False) -> A
     """``given`` as an array of the type; raises DTypeError or ShapeError, and never casts."""
     try:
         array = np.asarray(given)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # a ragged list; a PyTorch tensor that requires a gradient
         raise ShapeError(f"{label} must be {type}: {error}") from None
     # The comparison is quick; the name also matches arrays of the other byte order, which copying converts.
     if array.dtype != type.dtype and array.dtype.name != type.dtype:
-        raise DTypeError(f"{label} must be {type.dtype}, got {array.dtype.name}; convert it: x.astype({type.dtype!r})")
+        hint = f"x.astype({type.dtype!r})" if isinstance(given, np.ndarray) else f"np.asarray(x, {type.dtype!r})"
+        found = (
+            array.dtype.name if isinstance(given, np.ndarray) else f"{given.__class__.__name__} ({array.dtype.name})"
+        )
+        raise DTypeError(f"{label} must be {type.dtype}, got {found}; convert it: {hint}")
     if array.ndim != type.rank or (exact and array.shape != type.shape):
         found = "x".join(map(str, array.shape)) or "a scalar"
         raise ShapeError(f"{label} must be {type}, got shape {list(array.shape)} ({found})")

@@ -94,19 +94,13 @@ class Contender:
         executable = self.compiled.executable
         for value, array in data:
             executable.load(value, array)
-        steps = executable.halves[half]
-        stamps = [0.0] * (len(steps) + 1)
-        with np.errstate(all="ignore"):
-            stamps[0] = time.perf_counter()
-            for index, step in enumerate(steps, 1):
-                step.run()
-                stamps[index] = time.perf_counter()
-        for step, begin, end in zip(steps, stamps, stamps[1:], strict=False):
+        seconds, total = executable.timed(half)
+        for step, spent in zip(executable.halves[half], seconds, strict=True):
             origin = origin_of(step.node)
-            layers[origin] = layers.get(origin, 0.0) + end - begin
+            layers[origin] = layers.get(origin, 0.0) + spent
         if not self.results:
             results += [executable.read(value).copy() for value in self._results_of(half)]
-        return stamps[-1] - stamps[0]
+        return total
 
     def _results_of(self, half: int) -> Sequence[Value]:
         """The model's outputs, or the gradients: without what is kept for the backward."""

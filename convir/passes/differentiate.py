@@ -8,6 +8,7 @@ operands' cotangents, and add where a value was read more than once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +113,8 @@ class _Backward:
         return active
 
     def _differentiate(self, node: Node, active: set[str]) -> None:
+        if any(value.name in self.cotangents for value in node.outputs[1:]):
+            raise UnsupportedError("no gradient: gradient rules know ops with one result", node.where)
         if node.name not in self.cotangents:
             return
         rule = GRADIENTS.get(type(node.op))
@@ -146,8 +149,10 @@ class _Backward:
 
     def _gradient(self, leaf: Value) -> Value:
         """The gradient by a leaf; zero where no output depends on it."""
+        readers = self.graph.consumers[leaf.name]
         if leaf.name in self.cotangents:
-            return self._total(leaf)
+            with self.builder.at(readers[0]) if readers else nullcontext():
+                return self._total(leaf)
         zero = self.builder.emit(Constant(Literal(np.zeros((), leaf.type.dtype))))
         name = f"{leaf.name}.grad"
         op = BroadcastTo(leaf.type.shape) if leaf.type.rank else Reshape(())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from convir.ir import Graph, Node, Value
+from convir.ir.ops import Constant
 from convir.passes.cost import NO_WORK, Work, work_of
 from convir.passes.cost_report import CostReport, CostRow
 
@@ -119,7 +120,8 @@ def _by_origin(graphs: Iterable[Graph]) -> dict[str, list[Node]]:
     grouped: dict[str, list[Node]] = {}
     for graph in graphs:
         for node in graph.nodes:
-            grouped.setdefault(_origin(node), []).append(node)
+            if not isinstance(node.op, Constant):  # nothing is executed for it
+                grouped.setdefault(_origin(node), []).append(node)
     return grouped
 
 

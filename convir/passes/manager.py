@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from convir.common.files import write_atomically
-from convir.ir import ConvirError, Graph, VerifyError, verify
+from convir.ir import ConvirError, DTypeError, Graph, ShapeError, VerifyError, verify
 
 
 class Pass(Protocol):
@@ -50,9 +50,19 @@ def run_passes(graph: Graph, passes: Iterable[Pass]) -> tuple[Stage, ...]:
     """
     stages = [_stage("trace", graph, time.perf_counter())]
     for transform in passes:
+        if not callable(transform) or not isinstance(getattr(transform, "name", None), str):
+            raise ConvirError(f"a pass is a callable with a name (see CONTRIBUTING), got {transform!r}")
         begin = time.perf_counter()
-        stages.append(_stage(transform.name, transform(stages[-1].graph), begin))
+        stages.append(_stage(transform.name, _run(transform, stages[-1].graph), begin))
     return tuple(stages)
+
+
+def _run(transform: Pass, graph: Graph) -> Graph:
+    """Shapes that do not fit inside a pass are the pass's fault, not the model's."""
+    try:
+        return transform(graph)
+    except (ShapeError, DTypeError) as error:
+        raise VerifyError(f"emitted an op that does not fit: {error}", f"pass {transform.name}") from error
 
 
 def dump_stages(stages: Sequence[Stage], folder: str | os.PathLike[str]) -> list[Path]:

@@ -194,7 +194,7 @@ class _Liveness:
 
     def _inplace_host(self, node: Node, step: int) -> Value | None:
         """An operand whose buffer dies here and fits the result."""
-        for slot in node.op.inplace:
+        for slot in node.op.inplace if len(node.outputs) == 1 else ():
             operand = node.inputs[slot]
             root = self.root.get(operand.name)
             if root is None or operand.type != node.outputs[0].type:

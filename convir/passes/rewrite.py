@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from convir.ir import Builder, Graph, Node, Op, Value
+from convir.ir import Builder, Graph, Node, Op, Value, VerifyError
 
 #: ``rule(rewriter, node, operands)`` returns the replacement results, or None to leave the node alone.
 #: ``node`` is the old node, ``operands`` are its operands in the new graph.
@@ -46,7 +46,9 @@ def rewrite(graph: Graph, rule: Rule, made_by: str) -> Graph:
         with rewriter.at(node):
             replaced = rule(rewriter, node, operands)
         results = _copy(rewriter, node, operands) if replaced is None else _as_tuple(replaced)
-        mapping.update((old.name, new) for old, new in zip(node.outputs, results, strict=True))
+        for old, new in zip(node.outputs, results, strict=True):
+            _require_same_type(node, old, new, made_by)
+            mapping[old.name] = new
     outputs = [mapping[value.name] for value in graph.outputs]
     return sweep(rewriter.finish(outputs, graph.bindings))
 
@@ -61,6 +63,11 @@ def sweep(graph: Graph) -> Graph:
             needed.update(value.name for value in node.inputs)
     params = tuple(value for value in graph.params if value.name in needed)
     return graph.replace(nodes=tuple(reversed(kept)), params=params)
+
+
+def _require_same_type(node: Node, old: Value, new: Value, made_by: str) -> None:
+    if new.type != old.type:
+        raise VerifyError(f"{node.where}: {old} is replaced by {new}, of another type", f"pass {made_by}")
 
 
 def _copy(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...]:

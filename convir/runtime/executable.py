@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
-from convir.ir import Graph, Node, TensorType, Value
+from convir.ir import ConvirError, Graph, Node, TensorType, Value
 from convir.ir.ops import Constant
 from convir.runtime.arena import Arena
-from convir.runtime.kernels import Array, Step, kernel_for
+from convir.runtime.kernels import Array, Kernel, Step, kernel_for
 
 
 class Placement(Protocol):
@@ -80,6 +82,17 @@ class Executable:
             for step in self._steps[half]:
                 step()
 
+    def timed(self, half: int) -> tuple[list[float], float]:
+        """Run one of the program's graphs; returns the seconds of each step, and of all."""
+        steps = self._steps[half]
+        stamps = [0.0] * (len(steps) + 1)
+        with np.errstate(all="ignore"):
+            stamps[0] = time.perf_counter()
+            for index, step in enumerate(steps, 1):
+                step()
+                stamps[index] = time.perf_counter()
+        return [after - before for before, after in pairwise(stamps)], stamps[-1] - stamps[0]
+
     def read(self, value: Value) -> Array:
         """The array in which ``value`` lives: the executable's own, overwritten by later runs."""
         return self.arrays[value.name]
@@ -99,7 +112,7 @@ class Executable:
             outputs = [self._place(value.name, value.type) for value in node.outputs]
             self.arrays.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))
             scratch = [self._place(name, type) for name, type in scratch_of(node)]
-            yield BoundStep(node, kernel_for(node.op).bind(node.op, inputs, [*outputs, *scratch]))
+            yield BoundStep(node, _kernel(node).bind(node.op, inputs, [*outputs, *scratch]))
 
 
 def scratch_types(node: Node) -> Sequence[TensorType]:
@@ -107,7 +120,14 @@ def scratch_types(node: Node) -> Sequence[TensorType]:
     if isinstance(node.op, Constant) or node.op.view:
         return ()
     operands = [value.type for value in node.inputs]
-    return kernel_for(node.op).scratch(node.op, operands, [value.type for value in node.outputs])
+    return _kernel(node).scratch(node.op, operands, [value.type for value in node.outputs])
+
+
+def _kernel(node: Node) -> Kernel:
+    try:
+        return kernel_for(node.op)
+    except ConvirError as error:
+        raise error.located(node.where) from None
 
 
 def scratch_of(node: Node) -> list[tuple[str, TensorType]]:

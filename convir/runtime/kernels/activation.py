@@ -42,10 +42,14 @@ def tanh_steps(x: Array, y: Array) -> list[Step]:
 
 
 def sigmoid_steps(x: Array, y: Array) -> list[Step]:
-    """Steps for ``y = 1 / (1 + exp(-x))``, as ``(1 + tanh(x / 2)) / 2``: no overflow, no scratch."""
-    half = scalar(0.5, x)
-    return [partial(np.multiply, x, half, y), partial(np.tanh, y, y), partial(np.multiply, y, half, y),
-            partial(np.add, y, half, y)]  # fmt: skip
+    """Steps for ``y = 1 / (1 + exp(-x))``: exp may overflow to inf, and then 1 / inf is the right answer."""
+    one = scalar(1, x)
+    return [
+        partial(np.negative, x, y),
+        partial(np.exp, y, y),
+        partial(np.add, y, one, y),
+        partial(np.divide, one, y, y),
+    ]
 
 
 #: Steps of the activations by name: also the epilogues of convolution and matmul.
