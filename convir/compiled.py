@@ -273,7 +273,14 @@ def _with_snapshot(transform: Pass, graph: Graph) -> Pass:
     """Parameters are baked as they are now, in other specialisations and clones too."""
     if not isinstance(transform, BakeParameters) or transform.arrays is not None:
         return transform
-    return replace(transform, arrays={name: np.array(item.data) for name, item in graph.bindings.items()})
+    return replace(transform, arrays={name: _read_only(item.data) for name, item in graph.bindings.items()})
+
+
+def _read_only(array: Array) -> Array:
+    """A copy that nobody can write to: every specialisation and clone bakes this one."""
+    copy = np.array(array, order="C")
+    copy.flags.writeable = False
+    return copy
 
 
 def _type_of(array: Array, label: str) -> TensorType:

@@ -121,8 +121,9 @@ def build(graph: Graph, passes: Sequence[Pass]) -> Program:
     stages = run_passes(graph, passes)
     wrt = _differentiated_by(stages, passes)
     joint = stages[-1].graph
+    model_values = _model_values(stages, passes)
     if not wrt:
-        return Program(graph, stages, joint, None, (), (), plan_memory([joint], scratch_types))
+        return Program(graph, stages, joint, None, (), (), plan_memory([joint], scratch_types, model_values))
     begin = time.perf_counter()
     cotangents = joint.inputs[len(graph.inputs) :]
     halves = split(joint, len(graph.outputs), [value.name for value in cotangents])
@@ -130,8 +131,15 @@ def build(graph: Graph, passes: Sequence[Pass]) -> Program:
         verify(half, after="split")
     seconds = time.perf_counter() - begin
     both = (Stage("split_forward", halves.forward, seconds), Stage("split_backward", halves.backward, seconds))
-    memory = plan_memory([halves.forward, halves.backward], scratch_types)
+    memory = plan_memory([halves.forward, halves.backward], scratch_types, model_values)
     return Program(graph, (*stages, *both), halves.forward, halves.backward, wrt, cotangents, memory)
+
+
+def _model_values(stages: Sequence[Stage], passes: Sequence[Pass]) -> set[str]:
+    """Names of all values before anything is lowered: the model's, and its derivative's."""
+    differentiated = (i for i, transform in enumerate(passes, 1) if isinstance(transform, Differentiate))
+    last = next(differentiated, 0)
+    return {value.name for stage in stages[: last + 1] for value in stage.graph.values()}
 
 
 def _differentiated_by(stages: Sequence[Stage], passes: Sequence[Pass]) -> tuple[str, ...]:

@@ -25,9 +25,10 @@ def estimate(model: Model, *specs: Any, conv: StrategyChoice = DEFAULT) -> _cost
         conv: the lowering that the as-lowered columns and the memory plans are for.
 
     Returns:
-        MACs, FLOPs, bytes and parameters of every node, and the bytes of the arena for inference
-        (``peak_bytes``) and for a training step (``training_peak_bytes``; None where an op has no
-        gradient or nothing is differentiable).
+        MACs, FLOPs, bytes and parameters of every node, and the bytes of the arena that
+        ``convir.compile`` allocates without a backward (``peak_bytes``, for ``wrt=()``) and with one
+        (``training_peak_bytes``; None where an op has no gradient or nothing is differentiable).
+        ``inference=True`` may fold more away and need less.
     """
     graph = _as_graph(model, specs)
     inference = build(graph, pipeline(conv=conv, wrt=()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -64,6 +64,7 @@ class Node:
         source: the user's file and line.
         origin: name of the model node this one computes (a part of); its own name when traced.
         made_by: name of the pass that made the node; empty when traced.
+        recomputes: name of the node in the forward graph that this one computes again, or empty.
     """
 
     op: Op
@@ -73,6 +74,7 @@ class Node:
     source: Source | None = None
     origin: str = ""
     made_by: str = ""
+    recomputes: str = ""
 
     @property
     def name(self) -> str:
@@ -144,6 +146,14 @@ class Graph:
             if node.name == name:
                 return node
         raise ConvirError(f"graph {self.name} has no node {name!r}; it has {', '.join(n.name for n in self.nodes)}")
+
+    def depends_on(self, names: Iterable[str]) -> set[str]:
+        """Names of the values that depend on the named ones, which count as depending on themselves."""
+        reached = set(names)
+        for node in self.nodes:
+            if any(value.name in reached for value in node.inputs):
+                reached.update(value.name for value in node.outputs)
+        return reached
 
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed."""

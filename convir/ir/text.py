@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from convir.ir.graph import Graph, Node
 
 #: Provenance is aligned in one column, but a single long line does not push it off the screen.
 _MAX_COLUMN = 110
+#: Lines that are this little longer than the rest move the column, as far as the limit: a remark a letter out of
+#: line looks like a mistake.
+_NEAR, _LIMIT = 8, 130
 
 
 def format_graph(graph: Graph) -> str:
     """The whole graph as text, deterministic and without trailing newline."""
     bodies = [format_node(node) for node in graph.nodes]
-    column = max((len(body) for body in bodies if len(body) <= _MAX_COLUMN), default=0)
+    column = _remark_column([len(body) for body in bodies])
     lines = [_signature(graph)]
     for body, node in zip(bodies, graph.nodes, strict=True):
         remark = _remark(node)
@@ -34,6 +38,14 @@ def format_node(node: Node) -> str:
 def format_attribute(value: Any) -> str:
     """Strings bare, everything else as Python writes it."""
     return value if isinstance(value, str) else repr(value)
+
+
+def _remark_column(lengths: Sequence[int]) -> int:
+    column = max((length for length in lengths if length <= _MAX_COLUMN), default=0)
+    for length in sorted(lengths):
+        if column < length <= min(column + _NEAR, _LIMIT):
+            column = length
+    return column
 
 
 def _signature(graph: Graph) -> str:

@@ -68,7 +68,7 @@ def _transpose_product(rewriter: Rewriter, node: Node, op: Transpose, operand: V
     if producer is None or not rewriter.used_once(old):
         return None
     if isinstance(producer.op, MatMul):
-        return _turned(rewriter, producer, node.name) if op.permutation == (1, 0) else None
+        return _turned(rewriter, producer) if op.permutation == (1, 0) else None
     product = rewriter.producer(producer.inputs[0]) if isinstance(producer.op, Reshape) else None
     before = rewriter.graph.producers.get(old.name)
     if product is None or before is None or not rewriter.used_once(before.inputs[0]):
@@ -77,19 +77,27 @@ def _transpose_product(rewriter: Rewriter, node: Node, op: Transpose, operand: V
     places = [tuple(op.permutation.index(axis) for axis in group) for group in groups or ()]
     if len(places) != 2 or not all(map(_side_by_side, places)) or places[0] < places[1]:
         return None
-    turned = _turned(rewriter, product, "")
-    return None if turned is None else rewriter.emit(Reshape(node.outputs[0].type.shape), turned, name=node.name)
+    if not _can_turn(product):
+        return None
+    rewriter.discard(producer)
+    turned = _turned(rewriter, product)
+    return turned and rewriter.emit(Reshape(node.outputs[0].type.shape), turned, name=producer.name)
 
 
-def _turned(rewriter: Rewriter, product: Node, name: str) -> Value | None:
-    """The transpose of a matrix product that nobody else reads."""
+def _can_turn(product: Node) -> bool:
+    return isinstance(product.op, MatMul) and len(product.inputs) == 2 and product.outputs[0].type.rank == 2
+
+
+def _turned(rewriter: Rewriter, product: Node) -> Value | None:
+    """The transpose of a matrix product that nobody else reads, in its place and under its name."""
     op = product.op
-    if not isinstance(op, MatMul) or len(product.inputs) != 2 or product.outputs[0].type.rank != 2:
+    if not isinstance(op, MatMul) or not _can_turn(product):
         return None
     a, b = product.inputs
+    rewriter.discard(product)
     turned = replace(op, transpose_a=not op.transpose_b, transpose_b=not op.transpose_a)
     with rewriter.at(product):  # its FLOPs are still that node's
-        return rewriter.emit(turned, b, a, name=name)
+        return rewriter.emit(turned, b, a, name=product.name)
 
 
 def _into_flags(rewriter: Rewriter, node: Node, op: MatMul, operands: tuple[Value, ...]) -> Value | None:

@@ -87,7 +87,7 @@ class _Backward:
 
     def run(self, wrt: Sequence[str], of: Sequence[Value]) -> Graph:
         leaves = self._leaves(wrt)
-        active = self._active(wrt)
+        active = self.graph.depends_on(wrt)
         for value in of:
             self._contribute(value, self.builder.input(f"{value.name}.grad", value.type))
         for node in reversed(self.graph.nodes):
@@ -103,14 +103,6 @@ class _Backward:
                 choices = ", ".join(value.name for value in known.values() if value.type.is_float)
                 raise ConvirError(f"cannot differentiate {self.graph.name} by {name!r}; it has {choices}")
         return [known[name] for name in wrt]
-
-    def _active(self, wrt: Sequence[str]) -> set[str]:
-        """Names of the values that depend on what is differentiated by."""
-        active = set(wrt)
-        for node in self.graph.nodes:
-            if any(value.name in active for value in node.inputs):
-                active.update(value.name for value in node.outputs)
-        return active
 
     def _differentiate(self, node: Node, active: set[str]) -> None:
         if any(value.name in self.cotangents for value in node.outputs[1:]):

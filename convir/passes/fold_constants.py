@@ -35,11 +35,17 @@ class FoldConstants:
         literals = [p.op.value for p in producers if p is not None and isinstance(p.op, Constant)]
         if not operands or len(literals) < len(operands) or node.op.random or isinstance(node.op, BroadcastTo):
             return None
-        results = self.evaluate(node.op, [literal.array for literal in literals])
+        results = self._results(node, [literal.array for literal in literals])
         return [
             rewriter.emit(Constant(Literal(result)), name=value.name)
             for result, value in zip(results, node.outputs, strict=True)
         ]
+
+    def _results(self, node: Node, arrays: Sequence[Any]) -> Sequence[Any]:
+        """A view of a constant shares its bytes."""
+        if node.op.view:
+            return [arrays[0].reshape(node.outputs[0].type.shape)]
+        return self.evaluate(node.op, arrays)
 
 
 @dataclass(frozen=True)

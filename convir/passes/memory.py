@@ -9,7 +9,7 @@ Management for Deep Neural Net Inference*, 2020, "greedy by size for offset calc
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -113,14 +113,20 @@ class MemoryPlan:
 KINDS = ("input", "activation", "gradient", "scratch")
 
 
-def plan_memory(graphs: Sequence[Graph], scratch: ScratchRule = lambda node: ()) -> MemoryPlan:
+def plan_memory(
+    graphs: Sequence[Graph],
+    scratch: ScratchRule = lambda node: (),
+    model_values: Collection[str] | None = None,
+) -> MemoryPlan:
     """Plan one arena for graphs that run one after the other and pass values on by name.
 
     Args:
         graphs: forward, or forward and backward.
         scratch: what each node's kernel needs while it runs.
+        model_values: names of the values that the model and its derivative have; what else there is
+            counts as scratch in the report, unless it is kept for the backward. None means all.
     """
-    liveness = _Liveness(tuple(graphs))
+    liveness = _Liveness(tuple(graphs), model_values)
     buffers = _place([*liveness.buffers(), *_workspaces(graphs, scratch)])
     peak = max((buffer.offset + buffer.room for buffer in buffers), default=0)
     return MemoryPlan(tuple(graphs), tuple(buffers), peak, _outside_bytes(graphs))
@@ -139,8 +145,14 @@ def steps(graphs: Sequence[Graph]) -> Iterator[tuple[int, Node]]:
 class _Liveness:
     """Which values share a buffer, and from when to when it lives."""
 
-    def __init__(self, graphs: tuple[Graph, ...]) -> None:
+    def __init__(self, graphs: tuple[Graph, ...], model_values: Collection[str] | None) -> None:
         self.graphs = graphs
+        self.model_values = model_values
+        self.results = _names(graphs[-1].outputs)
+        made = _names(graphs[0].values())
+        self.kept = _names(value for graph in graphs[1:] for value in graph.inputs if value.name in made)
+        cotangents = [value.name for graph in graphs[1:] for value in graph.inputs if value.name not in made]
+        self.late = graphs[-1].depends_on(cotangents)
         self.last_read = self._last_reads()
         self.root: dict[str, str] = {}
         self.members: dict[str, list[Value]] = {}
@@ -218,23 +230,28 @@ class _Liveness:
             self.last[root] = max(self.last[root], self.last_read.get(value.name, 0))
 
     def _kind(self, members: Sequence[Value]) -> str:
-        """Scratch is what only a lowering needs: patch matrices, padded and transposed copies."""
-        maker = self.maker[members[0].name]
-        if maker is None:
-            return "gradient" if members[0].name not in _names(self.graphs[0].inputs) else "input"
-        results = _names(self.graphs[-1].outputs)
-        if any(value.name in results for value in members):
-            return "gradient" if len(self.graphs) > 1 else "activation"
-        if maker.made_by and maker.op.kind == "layout":
-            return "scratch"
-        readers = [n for graph in self.graphs for value in members for n in graph.consumers.get(value.name, ())]
-        if any(reader.op.name == "col2im" for reader in readers):
-            return "scratch"
-        in_backward = len(self.graphs) > 1 and maker.name in self.graphs[1].producers
-        return "gradient" if in_backward and not maker.name.endswith(".again") else "activation"
+        """The kind of a buffer: that of the first value that is more than scratch."""
+        kinds = [self._value_kind(value.name) for value in members]
+        return next((kind for kind in kinds if kind != "scratch"), "scratch")
+
+    def _value_kind(self, name: str) -> str:
+        if name in _names(self.graphs[0].inputs):
+            return "input"
+        if name in self.late and (name in self.results or not self._is_scratch(name)):
+            return "gradient"
+        if name in self.kept or name in self.results or not self._is_scratch(name):
+            return "activation"
+        return "scratch"
+
+    def _is_scratch(self, name: str) -> bool:
+        """Whether the value exists only because of how another is computed: patch matrices, padded copies."""
+        node = next((graph.producers[name] for graph in self.graphs if name in graph.producers), None)
+        if self.model_values is None or node is None:
+            return False
+        return (node.recomputes or name) not in self.model_values
 
 
-def _names(values: Sequence[Value]) -> set[str]:
+def _names(values: Iterable[Value]) -> set[str]:
     return {value.name for value in values}
 
 

@@ -36,7 +36,7 @@ class Split:
 
 def split(joint: Graph, outputs: int, cotangents: Sequence[str]) -> Split:
     """Divide ``joint``, whose first ``outputs`` outputs are the forward's and whose inputs include ``cotangents``."""
-    late = _depends_on(joint, cotangents)
+    late = joint.depends_on(cotangents)
     kept_names = _minimum_cut(joint, late, outputs)
     inputs = tuple(value for value in joint.inputs if value.name not in cotangents)
     kept = tuple(value for value in joint.values() if value.name in kept_names)
@@ -44,15 +44,6 @@ def split(joint: Graph, outputs: int, cotangents: Sequence[str]) -> Split:
     forward_nodes = _ancestors(joint, early, stop=set())
     forward = _half(joint, joint.name, inputs, forward_nodes, (*joint.outputs[:outputs], *kept))
     return Split(forward, _backward(joint, outputs, kept, cotangents, forward), kept)
-
-
-def _depends_on(graph: Graph, names: Sequence[str]) -> set[str]:
-    """Names of the values that depend on the named ones."""
-    reached = set(names)
-    for node in graph.nodes:
-        if any(value.name in reached for value in node.inputs):
-            reached.update(value.name for value in node.outputs)
-    return reached
 
 
 def _minimum_cut(joint: Graph, late: set[str], outputs: int) -> set[str]:
@@ -106,7 +97,7 @@ def _backward(joint: Graph, outputs: int, kept: tuple[Value, ...], cotangents: S
     again = {v.name: _again(v, taken) for node in nodes for v in node.outputs if v.name in forward.producers}
     renamed = [_rename(node, again) for node in nodes]
     grads = tuple(again.get(value.name, value) for value in joint.outputs[outputs:])
-    ordered = _just_in_time(renamed, _depends_on(joint, cotangents))
+    ordered = _just_in_time(renamed, joint.depends_on(cotangents))
     return _half(joint, f"{joint.name}.backward", given, ordered, grads)
 
 
@@ -120,7 +111,10 @@ def _again(value: Value, taken: set[str]) -> Value:
 
 def _rename(node: Node, renamed: dict[str, Value]) -> Node:
     inputs = tuple(renamed.get(value.name, value) for value in node.inputs)
-    return replace(node, inputs=inputs, outputs=tuple(renamed.get(value.name, value) for value in node.outputs))
+    if node.name not in renamed:
+        return replace(node, inputs=inputs)
+    outputs = tuple(renamed[value.name] for value in node.outputs)
+    return replace(node, inputs=inputs, outputs=outputs, recomputes=node.name)
 
 
 def _just_in_time(nodes: Sequence[Node], late: set[str]) -> list[Node]:

@@ -55,9 +55,9 @@ def test_the_gradient_of_flatten_is_made_in_chwn():
         builder.finish([builder.emit(TO_CHWN, image, name="y")], {}),
         """
         graph f(g: f32[2,7]) -> f32[3,4,5,2]:
-          y.matmul = matmul(w, g, transpose_a=True, transpose_b=True) : f32[60,2]
-          y = reshape(y.matmul, shape=(3, 4, 5, 2)) : f32[3,4,5,2]
-          return y
+          matmul = matmul(w, g, transpose_a=True, transpose_b=True) : f32[60,2]
+          reshape = reshape(matmul, shape=(3, 4, 5, 2)) : f32[3,4,5,2]
+          return reshape
         """,
     )
 

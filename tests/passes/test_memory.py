@@ -155,6 +155,64 @@ def test_the_parts_at_the_peak_add_up_to_the_arena():
     assert sum(program.memory.total_by_kind().values()) > program.memory.peak_bytes
 
 
+def rooms(*elements: int, itemsize: int = 4) -> int:
+    """Bytes of the arena that arrays of these sizes take."""
+    return sum(-(-count * itemsize // ALIGNMENT) * ALIGNMENT for count in elements)
+
+
+class Small(convir.nn.Sequential):
+    """Two images of 4x4 -> 2 maps of 4x4, padding 1 -> 2x2 -> 3 numbers."""
+
+    def __init__(self):
+        nn = convir.nn
+        super().__init__(
+            *(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)), *(nn.Flatten(), nn.Linear(2 * 2 * 2, 3))
+        )
+
+
+IMAGE, PADDED, PATCHES = 2 * 1 * 4 * 4, 2 * 1 * 6 * 6, (1 * 3 * 3) * (2 * 4 * 4)
+MAPS, POOLED, ANSWER = 2 * 2 * 4 * 4, 2 * 2 * 2 * 2, 2 * 3
+
+
+def test_kinds_of_a_net_worked_out_by_hand_for_inference():
+    program = program_of(convir.trace(Small(), (2, 1, 4, 4)), inference=True)
+    assert program.memory.total_by_kind() == {
+        "input": rooms(IMAGE),
+        # relu is in the epilogue of the product, the flattened maps are a view of the pooled ones.
+        "activation": rooms(MAPS, POOLED, ANSWER),
+        "gradient": 0,
+        # The image in CHWN, that with its padding, and the patch matrix.
+        "scratch": rooms(IMAGE, PADDED, PATCHES),
+    }
+
+
+def test_kinds_of_a_net_worked_out_by_hand_for_training():
+    program = program_of(convir.trace(Small(), (2, 1, 4, 4)))
+    assert program.memory.total_by_kind() == {
+        "input": rooms(IMAGE),
+        # The transposed image is kept for the backward.
+        "activation": rooms(IMAGE, MAPS, POOLED, ANSWER),
+        # The cotangent; of the linear layer; of the pooled maps and, with relu's in place, the maps; of the
+        # convolution; of the image.
+        "gradient": rooms(ANSWER) + rooms(3 * 8, 3) + rooms(POOLED, MAPS) + rooms(2 * 9, 2) + rooms(IMAGE),
+        # The patch matrix is made twice: it is too large to keep. Then the gradient's patch matrix, added up with
+        # its padding, and without. Pooling marks whom no tap has claimed and whom this one claims, and selects;
+        # so does relu.
+        "scratch": rooms(*[PADDED, PATCHES] * 2)
+        + rooms(PATCHES, PADDED, IMAGE)
+        + rooms(POOLED, POOLED, itemsize=1)
+        + rooms(POOLED)
+        + rooms(MAPS, itemsize=1)
+        + rooms(MAPS),
+    }
+
+
+def test_kinds_of_a_net_that_is_left_naive():
+    program = program_of(convir.trace(Small(), (2, 1, 4, 4)), conv="naive", pool="naive", inference=True)
+    kinds = program.memory.total_by_kind()
+    assert kinds == {"input": rooms(IMAGE), "activation": rooms(MAPS, POOLED, ANSWER), "gradient": 0, "scratch": 0}
+
+
 def test_parameters_are_counted_once():
     program = program_of(convir.trace(zoo.lenet5(), (2, 1, 28, 28)))
     assert program.memory.parameter_bytes == 61_706 * 4

@@ -15,10 +15,14 @@ from convir.ir.types import TensorType
 
 
 class Literal:
-    """An immutable array that compares and hashes by content, so that equal constants merge."""
+    """An immutable array that compares and hashes by content, so that equal constants merge.
+
+    Args:
+        array: copied, unless nobody can write to it: weights are large.
+    """
 
     def __init__(self, array: Any) -> None:
-        self.array: NDArray[Any] = np.array(array, order="C")
+        self.array: NDArray[Any] = array if _is_immutable(array) else np.array(array, order="C")
         self.array.flags.writeable = False
 
     @cached_property
@@ -32,13 +36,33 @@ class Literal:
         return TensorType(self.array.shape, self.array.dtype.name)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Literal) and self.type == other.type and self.array.tobytes() == other.array.tobytes()
+        if not isinstance(other, Literal) or self.type != other.type:
+            return False
+        return self.array is other.array or bool((_bits(self.array) == _bits(other.array)).all())
 
     def __hash__(self) -> int:
-        return hash((self.type, self.digest))
+        # The beginning tells most constants apart, and weights need not be read whole.
+        return hash((self.type, _bits(self.array)[:64].tobytes()))
 
     def __repr__(self) -> str:
         return repr(self.array.item()) if self.array.size == 1 else f"<{self.digest}>"
+
+
+def _is_immutable(array: object) -> bool:
+    """Whether ``array`` is contiguous and neither it nor an array that it is a view of can be written to."""
+    if not isinstance(array, np.ndarray) or not array.flags.c_contiguous:
+        return False
+    base: object = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    return base is None
+
+
+def _bits(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of a contiguous array: NaN equals NaN, and 0.0 is not -0.0."""
+    return array.reshape(-1).view(np.uint8)
 
 
 @dataclass(frozen=True)
