@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convir.compiler import Program, build, pipeline
+from convir.compiler import Program, as_graph, build, pipeline
 from convir.frontend import nn, trace
 from convir.ir import ConvirError, ExecutionError, Graph, ShapeError, TensorType, UnsupportedError
 from convir.passes.estimate import CostReport
 from convir.passes.fold_constants import BakeParameters
 from convir.passes.infer_shapes import InferShapes
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
-from convir.passes.manager import Pass, Stage, dump_stages
+from convir.passes.manager import Pass, Stage
 from convir.passes.memory import MemoryPlan
 from convir.profiling import Profile
 from convir.runtime import Executable
@@ -45,7 +43,9 @@ def compile(
     """Compile a model for NumPy.
 
     Args:
-        model: a module, a function of tensors, or a traced graph.
+        model: a module, a function of tensors, or a traced graph. Called with other input shapes, a
+            module or function is traced again; a graph has its shape rules run, so numbers that Python
+            computed from a shape while tracing (``x.sum(0) / x.shape[0]``) stay what they were.
         specs: shape or TensorType of each input; a graph has its own and takes none.
         conv: lowering strategy: a name for all convolutions, or ``{node name: strategy}``.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops).
@@ -67,9 +67,7 @@ def compile(
     elif chosen != _DEFAULTS:
         given = ", ".join(f"{name}=" for name, value in chosen.items() if value != _DEFAULTS[name])
         raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")
-    if isinstance(model, Graph) and specs:
-        raise ConvirError("a traced graph has its input shapes; compile(graph) takes no others, see infer_shapes")
-    graph = model if isinstance(model, Graph) else trace(model, *specs)
+    graph = as_graph(model, specs)
     passes = tuple(_with_snapshot(transform, graph) for transform in passes)
     return Compiled(model, passes, build(graph, passes))
 
@@ -113,7 +111,7 @@ class Compiled:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Every pass with the graph it made: name, graph, seconds."""
+        """Every pass with the graph it made: name, graph, seconds. :func:`convir.dump.dump` writes them to files."""
         return self.program.stages
 
     @property
@@ -209,10 +207,6 @@ class Compiled:
             "a compiled model cannot be pickled, it is bound to its memory; save the model's state_dict() and compile "
             "again where it is loaded"
         )
-
-    def dump(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write each stage as text, ``00_trace.txt``, ``01_fold_constants.txt``, ...; returns the paths."""
-        return dump_stages(self.stages, folder)
 
     def __repr__(self) -> str:
         return f"<compiled {self.graph.name}: {len(self.graph.nodes)} nodes, {self.memory.peak_bytes} arena bytes>"

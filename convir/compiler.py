@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convir.ir import Graph, UnsupportedError, Value, verify
+from convir.frontend import nn, trace
+from convir.ir import ConvirError, Graph, UnsupportedError, Value, verify
 from convir.passes.absorb_transposes import AbsorbTransposes
 from convir.passes.assign_layout import AssignLayout
 from convir.passes.differentiate import Differentiate
@@ -109,6 +110,15 @@ class Program:
         """The live parameters that the program reads, by name."""
         names = {value.name for graph in self.graphs for value in graph.params}
         return {name: parameter for name, parameter in self.model.bindings.items() if name in names}
+
+
+def as_graph(model: nn.Module | Callable[..., Any] | Graph, specs: Sequence[Any]) -> Graph:
+    """``model`` traced with these specs, or the traced graph that it is; raises ConvirError for a graph with specs."""
+    if not isinstance(model, Graph):
+        return trace(model, *specs)
+    if specs:
+        raise ConvirError("a traced graph has its input shapes and takes no others; see convir.infer_shapes")
+    return model
 
 
 def build(graph: Graph, passes: Sequence[Pass]) -> Program:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from convir.compiler import build, pipeline
-from convir.frontend import nn, trace
-from convir.ir import ConvirError, Graph, UnsupportedError
+from convir.compiler import as_graph, build, pipeline
+from convir.frontend import nn
+from convir.ir import Graph, UnsupportedError
 from convir.passes import estimate as _costs
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
 from convir.passes.memory import MemoryPlan
@@ -30,7 +30,7 @@ def estimate(model: Model, *specs: Any, conv: StrategyChoice = DEFAULT) -> _cost
         (``training_peak_bytes``; None where an op has no gradient or nothing is differentiable).
         ``inference=True`` may fold more away and need less.
     """
-    graph = _as_graph(model, specs)
+    graph = as_graph(model, specs)
     inference = build(graph, pipeline(conv=conv, wrt=()))
     return _costs.estimate(
         graph,
@@ -48,7 +48,7 @@ def summary(model: Model, *specs: Any, depth: int | None = None) -> Summary:
         specs: shape or TensorType of each input; a graph has its own and takes none.
         depth: levels of the module tree to show; None for all.
     """
-    return summarize(_as_graph(model, specs), depth=depth)
+    return summarize(as_graph(model, specs), depth=depth)
 
 
 def _training_plan(graph: Graph, conv: StrategyChoice) -> MemoryPlan | None:
@@ -57,11 +57,3 @@ def _training_plan(graph: Graph, conv: StrategyChoice) -> MemoryPlan | None:
     except UnsupportedError:
         return None
     return program.memory if program.backward is not None else None
-
-
-def _as_graph(model: Model, specs: tuple[Any, ...]) -> Graph:
-    if not isinstance(model, Graph):
-        return trace(model, *specs)
-    if specs:
-        raise ConvirError("a traced graph has its input shapes and takes no others; see convir.infer_shapes")
-    return model

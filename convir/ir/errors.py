@@ -7,25 +7,7 @@ that Python convention suggests, so ``except ValueError`` also works.
 
 from __future__ import annotations
 
-from typing import Self
-
-
-class ConvirError(Exception):
-    """Base of all errors raised by convir.
-
-    Attributes:
-        message: what is wrong, without the place.
-        where: the place, e.g. ``conv2d at features.3 (net.py:12)``, or ``""``.
-    """
-
-    def __init__(self, message: str, where: str = "") -> None:
-        super().__init__(f"{where}: {message}" if where else message)
-        self.message = message
-        self.where = where
-
-    def located(self, where: str) -> Self:
-        """The same error with the place in front; the innermost place wins."""
-        return self if self.where else type(self)(self.message, where)
+from convir.common.errors import ConvirError as ConvirError
 
 
 class ShapeError(ConvirError, ValueError):
@@ -46,6 +28,10 @@ class VerifyError(ConvirError):
 
 class UnsupportedError(ConvirError, ValueError):
     """A valid request that convir cannot serve, or a name it does not know."""
+
+
+class MissingError(UnsupportedError, AttributeError):
+    """A name of PyTorch's that convir does not have; an AttributeError, so that hasattr and getattr work."""
 
 
 class StateDictError(ConvirError, ValueError):

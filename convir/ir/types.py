@@ -95,6 +95,7 @@ def _checked_dimension(dim: object, shape: object) -> int:
 
 def _checked_dtype(dtype: object) -> str:
     name = dtype if isinstance(dtype, str) else getattr(dtype, "name", getattr(dtype, "__name__", repr(dtype)))
+    name = name.removeprefix("torch.") if isinstance(name, str) else name
     if name not in DTYPES:
         raise DTypeError(f"unknown element type {name!r}; convir has {', '.join(DTYPES)}")
     return str(name)

@@ -19,6 +19,7 @@ from convir.ir.ops import (
     Sum,
     Transpose,
     UnaryOp,
+    inverse,
     permutation,
 )
 from convir.passes.rewrite import Rewriter, rewrite
@@ -86,7 +87,7 @@ def _before(rewriter: Rewriter, value: Value, order: tuple[int, ...]) -> Value:
         producer = rewriter.producer(value)
         assert producer is not None
         return producer.inputs[0]
-    return _transposed(rewriter, value, _inverse(order))
+    return _transposed(rewriter, value, inverse(order))
 
 
 def _merge_transposes(rewriter: Rewriter, op: Transpose, operand: Value) -> Value | None:
@@ -127,7 +128,3 @@ def _copies(order: tuple[int, ...], value: Value) -> bool:
     """Whether transposing moves elements: axes of length 1 move for nothing."""
     moving = [axis for axis in order if value.type.shape[axis] > 1]
     return moving != sorted(moving)
-
-
-def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted(range(len(order)), key=order.__getitem__))

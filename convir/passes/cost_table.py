@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convir.common.table import Column, TextTable, format_bytes, format_count
 from convir.passes.cost import Work
@@ -24,7 +24,7 @@ class _Entry:
 
 def cost_table(report: CostReport) -> TextTable:
     """A row for each node; with lowered graphs, the model's figures and the executed ones side by side."""
-    entries = _NAMES + (_MODEL if report.lowered is None else _SIDE_BY_SIDE)
+    entries = _NAMES + (_MODEL if report.lowered is None else _side_by_side(report))
     return TextTable(
         columns=[entry.column for entry in entries],
         rows=[[entry.cell(row) for entry in entries] for row in report.rows],
@@ -67,6 +67,27 @@ def _executed(row: CostRow) -> Work:
 
 def _all_executed(report: CostReport) -> Work:
     return report.lowered or Work()
+
+
+def _phases(report: CostReport) -> tuple[str, str]:
+    """What the model's and the lowered columns count; empty where both count the same."""
+    names = [name for name, _ in report.lowered_parts]
+    if len(names) < 2:
+        return "", ""
+    is_joint = names[1:] == [f"{names[0]}.backward"]
+    return ("forward", "fwd + bwd") if is_joint else ("", f"{len(names)} graphs")
+
+
+def _side_by_side(report: CostReport) -> tuple[_Entry, ...]:
+    """The columns of :data:`_SIDE_BY_SIDE`, with what they count in a third heading line where that differs."""
+    model, lowered = _phases(report)
+    phase_of = {"model": model, "as lowered": lowered}
+
+    def labelled(column: Column) -> Column:
+        figure, which = column.name.split("\n")
+        return replace(column, name="\n".join(filter(None, (figure, which, phase_of[which]))))
+
+    return tuple(replace(entry, column=labelled(entry.column)) for entry in _SIDE_BY_SIDE)
 
 
 def _right(name: str, optional: int = 0) -> Column:
@@ -127,7 +148,8 @@ def _totals(report: CostReport) -> list[str]:
     """Exact totals, a line each: the table's are rounded."""
     lines = [f"Model: {_work_line(report.model)}."]
     if report.lowered is not None:
-        lines.append(f"As lowered: {_work_line(report.lowered)}.")
+        phase = " (forward + backward)" if _phases(report)[0] else ""
+        lines.append(f"As lowered{phase}: {_work_line(report.lowered)}.")
     if len(report.lowered_parts) > 1:
         lines += [f"  {name}: {_work_line(work)}." for name, work in report.lowered_parts]
     lines.append(f"Parameters: {report.parameters:,} ({format_bytes(report.parameter_bytes)}).")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from convir.ir import ConvirError, Graph, TensorType, Value
 from convir.ir.builder import Builder
@@ -48,12 +48,15 @@ class InferShapes:
                 raise error.located(node.where) from None
             outputs = tuple(Value(old.name, new) for old, new in zip(node.outputs, types, strict=True))
             known.update((value.name, value) for value in outputs)
-            builder.append(type(node)(node.op, operands, outputs, node.scope, node.source, node.origin, node.made_by))
+            builder.append(replace(node, inputs=operands, outputs=outputs))
         return builder.finish([known[value.name] for value in graph.outputs], graph.bindings)
 
 
 def infer_shapes(graph: Graph, *specs: TensorType | tuple[int, ...]) -> Graph:
     """``graph`` re-specialised to other input shapes.
+
+    Its ops are what they are: a number that Python computed from a shape while tracing, such as
+    ``x.sum(0) / x.shape[0]``, stays. Trace again with the new shapes where that matters.
 
     Args:
         graph: a traced graph.

@@ -1,15 +1,12 @@
-"""Running passes: verify after each, keep every stage, time it, dump it."""
+"""Running passes: verify after each, keep every stage, time it."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from convir.common.files import write_atomically
 from convir.ir import ConvirError, DTypeError, Graph, ShapeError, VerifyError, verify
 
 
@@ -63,20 +60,6 @@ def _run(transform: Pass, graph: Graph) -> Graph:
         return transform(graph)
     except (ShapeError, DTypeError) as error:
         raise VerifyError(f"emitted an op that does not fit: {error}", f"pass {transform.name}") from error
-
-
-def dump_stages(stages: Sequence[Stage], folder: str | os.PathLike[str]) -> list[Path]:
-    """Write each stage as text, ``00_trace.txt``, ``01_....txt``; returns the paths.
-
-    Raises:
-        ConvirError: ``folder`` is a file, or cannot be made.
-    """
-    target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConvirError(f"cannot make the folder {target}: {error.strerror}") from None
-    return [write_atomically(target / f"{stem}.txt", f"{stage}\n") for stem, stage in numbered(stages)]
 
 
 def numbered(stages: Sequence[Stage]) -> list[tuple[str, Stage]]:

@@ -25,7 +25,7 @@ _COLUMNS = (
 
 def memory_table(plan: MemoryPlan) -> TextTable:
     """Every buffer with its place and its time, the largest first."""
-    buffers = sorted(plan.buffers, key=lambda buffer: (-buffer.room, buffer.first))
+    buffers = sorted(plan.buffers, key=lambda buffer: (-buffer.nbytes, buffer.first))
     kinds = ", ".join(f"{kind} {format_bytes(size)}" for kind, size in plan.peak_by_kind().items() if size)
     without = sum(buffer.room for buffer in plan.buffers)
     return TextTable(

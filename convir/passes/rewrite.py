@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from convir.ir import Builder, Graph, Node, Op, Value, VerifyError
 
@@ -74,7 +75,7 @@ def _copy(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> tuple[
     """Re-emit an untouched node, with its own provenance; its types may have changed."""
     types = node.op.infer(*(value.type for value in operands))
     outputs = tuple(Value(rewriter.reserve(old.name), type) for old, type in zip(node.outputs, types, strict=True))
-    rewriter.append(Node(node.op, operands, outputs, node.scope, node.source, node.origin, node.made_by))
+    rewriter.append(replace(node, inputs=operands, outputs=outputs))
     return outputs
 
 

@@ -39,7 +39,8 @@ def test_every_op_has_samples():
 def test_every_op_is_a_frozen_dataclass_with_its_equation():
     params = [cls.__dataclass_params__ for cls in OURS]
     assert all(each.frozen and each.eq for each in params)
-    assert missing(lambda cls: cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}(")) == []
+    # In code marks; the docstring that dataclass makes up where there is none has no such.
+    assert missing(lambda cls: "`" in (cls.__doc__ or "")) == []
 
 
 def test_every_op_belongs_to_a_family():

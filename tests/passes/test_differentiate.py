@@ -74,11 +74,9 @@ def test_the_gradient_can_be_differentiated_again(op, shapes):
     assert_gradients(first, random_values(first))
 
 
-@given(random_graphs(most=6))
+@given(random_graphs(most=6, smooth=True))
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 def test_random_graphs_agree_with_directional_differences(graph):
-    if any(node.op.name in ("relu", "max", "max_pool2d") for node in graph.nodes):
-        return  # a step may cross a kink
     whole = joint(graph)
     values = random_values(graph) | random_values(whole)
     rng = np.random.default_rng(2)

@@ -8,11 +8,11 @@ import pytest
 from support.graphs import graph_of
 
 import convir
-from convir import ConvirError, TensorType, VerifyError, zoo
+from convir import TensorType, VerifyError, zoo
 from convir.ir import Graph, verify
 from convir.ir.ops import Relu
 from convir.passes.eliminate import EliminateDeadCode
-from convir.passes.manager import dump_stages, numbered, run_passes
+from convir.passes.manager import numbered, run_passes
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,9 @@ def test_a_stage_prints_its_name_time_and_graph():
     assert text.endswith(f"ms, 1 nodes)\n{relu()}")
 
 
-def test_dumps_are_numbered(tmp_path):
+def test_stages_are_numbered():
     stages = run_passes(relu(), [EliminateDeadCode()])
-    paths = dump_stages(stages, tmp_path / "new" / "folder")
-    assert [path.name for path in paths] == ["00_trace.txt", "01_eliminate_dead_code.txt"]
-    assert paths[1].read_text() == f"{stages[1]}\n"
     assert [stem for stem, _ in numbered(stages)] == ["00_trace", "01_eliminate_dead_code"]
-
-
-def test_a_folder_that_is_a_file_is_refused(tmp_path):
-    target = tmp_path / "file"
-    target.write_text("mine")
-    with pytest.raises(ConvirError, match=r"cannot make the folder .*file"):
-        dump_stages(run_passes(relu(), []), target)
-    assert target.read_text() == "mine"
 
 
 @pytest.mark.parametrize("options", [{}, {"inference": True}, {"conv": "naive", "pool": "naive"}], ids=str)

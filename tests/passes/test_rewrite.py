@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from support.graphs import assert_close, assert_leaves, assert_rewrites, bind, random_values, results
@@ -146,4 +145,4 @@ def test_passes_are_named_as_in_the_design():
         "eliminate_common_subexpressions",
         "eliminate_dead_code",
     ]
-    assert np.all([transform.__doc__ and "=>" in transform.__doc__ for transform in convir.pipeline()])
+    assert all(transform.__doc__ and "=>" in transform.__doc__ for transform in convir.pipeline())

@@ -23,7 +23,9 @@ def caption(graph: Graph, picture: Picture, legend: bool) -> Markup:
     entries = _entries(picture) if legend else []
     rows = [entries[start : start + _IN_A_LINE] for start in range(0, len(entries), _IN_A_LINE)]
     if rows:
-        lines.append(_table("".join(f"<TR>{''.join(row)}</TR>" for row in rows), spacing=3))
+        # A table for each row: in one for all, a long text would widen the column of those above and below.
+        tables = (_table(f"<TR>{''.join(row)}</TR>", spacing=3) for row in rows)
+        lines.append(_table("".join(f'<TR><TD ALIGN="LEFT">{table}</TD></TR>' for table in tables), spacing=0))
     return _table("".join(f"<TR><TD>{line}</TD></TR>" for line in lines), spacing=0)
 
 

@@ -9,9 +9,9 @@ from itertools import groupby
 from convir.ir.graph import Graph, Node, Value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Box:
-    """One thing drawn.
+    """One thing drawn; each is equal to itself only, so that boxes are cheap keys.
 
     Attributes:
         id: unique in the picture; the value's or node's own name wherever that is possible.
@@ -140,6 +140,7 @@ def _op_boxes(graph: Graph, depth: int | None, backward: frozenset[str], taken: 
             return node.name, "", False
         return "", ".".join(parts[: depth + 1]), node.name in backward
 
+    params = {value.name: value for value in graph.params}
     for (_, scope, _), run in groupby(graph.nodes, key):
         nodes = tuple(run)
         gradient = nodes[0].name in backward
@@ -147,7 +148,8 @@ def _op_boxes(graph: Graph, depth: int | None, backward: frozenset[str], taken: 
             yield Box(nodes[0].name, "node", nodes[0].name, _clipped(nodes[0].scope, depth), nodes, gradient=gradient)
             continue
         outside = _clipped(scope, depth)
-        inside = tuple(p for p in graph.params if set(graph.consumers[p.name]) & set(nodes))
+        reads = dict.fromkeys(value.name for node in nodes for value in node.inputs)
+        inside = tuple(params[name] for name in reads if name in params)
         yield Box(_reserve(scope, taken), "group", scope, outside, nodes, inside, gradient)
 
 

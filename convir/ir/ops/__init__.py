@@ -15,7 +15,7 @@ from convir.ir.ops.constant import Constant, Literal
 from convir.ir.ops.conv import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
 from convir.ir.ops.elementwise import Add, BinaryOp, Div, Exp, Log, Mul, Neg, Sqrt, Sub, UnaryOp, broadcast_shapes
 from convir.ir.ops.im2col import Col2im, Im2col, PatchOp
-from convir.ir.ops.layout import CHWN, NCHW, permutation, spatial_axes, spatial_size
+from convir.ir.ops.layout import CHWN, NCHW, inverse, permutation, spatial_axes, spatial_size
 from convir.ir.ops.loss import CrossEntropy, CrossEntropyGrad
 from convir.ir.ops.matmul import MatMul
 from convir.ir.ops.pool import (
@@ -108,6 +108,7 @@ __all__ = [
     "WindowOp",
     "broadcast_shapes",
     "extent",
+    "inverse",
     "normalize_axis",
     "permutation",
     "spatial_axes",

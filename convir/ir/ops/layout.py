@@ -28,6 +28,11 @@ def permutation(source: str, target: str) -> tuple[int, ...]:
     return tuple(source.index(axis) for axis in target)
 
 
+def inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that undoes ``order``."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
 def spatial_axes(layout: str) -> tuple[int, int]:
     """Positions of the rows and the columns."""
     return layout.index("H"), layout.index("W")

@@ -29,8 +29,9 @@ class PoolOp(WindowOp):
     layout = NCHW
 
     def check(self) -> None:
-        super().check()
+        # First: where no stride is given, it is the kernel size.
         require_pair("kernel_size", self.kernel_size, 1)
+        super().check()
         require_layout(self.layout)
         # PyTorch's rule: half of the kernel's taps, however far dilation spreads them.
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):

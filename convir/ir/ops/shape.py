@@ -48,7 +48,7 @@ class Reshape(LayoutOp):
         if -1 in shape and value.size % known == 0:
             shape[shape.index(-1)] = value.size // known
         if -1 in shape or prod(shape) != value.size:
-            raise ShapeError(f"cannot reshape {value} with {value.size} elements to {list(self.shape)}")
+            raise ShapeError(f"cannot reshape {value} with {value.size} elements to {shape}")
         return (value.with_shape(shape),)
 
 

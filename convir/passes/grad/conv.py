@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from convir.ir import Builder, Node, Op, Value
 from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp, Sum
+from convir.passes.attributes import common_attributes
 from convir.passes.grad.activation import through_activation
 from convir.passes.grad.registry import gradient
 
@@ -27,7 +26,7 @@ def conv2d_grad_weight(builder: Builder, node: Node, cotangent: Value) -> list[V
     """With g the cotangent of dw: ``ddy = conv2d(x, g); dx = conv2d_grad_input(dy, g)``"""
     grad, image = node.inputs
     return [
-        builder.emit(Conv2d(**_shared(node.op)), image, cotangent),
+        builder.emit(Conv2d(**common_attributes(node.op, ConvOp)), image, cotangent),
         builder.emit(_grad_input(node.op, image), grad, cotangent),
     ]
 
@@ -37,22 +36,16 @@ def conv2d_grad_input(builder: Builder, node: Node, cotangent: Value) -> list[Va
     """With g the cotangent of dx: ``ddy = conv2d(g, w); dw = conv2d_grad_weight(dy, g)``"""
     grad, weight = node.inputs
     return [
-        builder.emit(Conv2d(**_shared(node.op)), cotangent, weight),
+        builder.emit(Conv2d(**common_attributes(node.op, ConvOp)), cotangent, weight),
         builder.emit(_grad_weight(node.op, weight), grad, cotangent),
     ]
 
 
 def _grad_input(op: Op, image: Value) -> Conv2dGradInput:
     rows, columns = image.type.shape[2:]
-    return Conv2dGradInput(**_shared(op), input_size=(rows, columns))
+    return Conv2dGradInput(**common_attributes(op, ConvOp), input_size=(rows, columns))
 
 
 def _grad_weight(op: Op, weight: Value) -> Conv2dGradWeight:
     rows, columns = weight.type.shape[2:]
-    return Conv2dGradWeight(**_shared(op), kernel_size=(rows, columns))
-
-
-def _shared(op: Op) -> dict[str, Any]:
-    """The attributes that a convolution has in common with its gradients."""
-    assert isinstance(op, ConvOp)
-    return {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
+    return Conv2dGradWeight(**common_attributes(op, ConvOp), kernel_size=(rows, columns))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convir.ir import Builder, Node, Value
-from convir.ir.ops import BroadcastTo, Crop2d, Flatten, Pad2d, Reshape, Transpose
+from convir.ir.ops import BroadcastTo, Crop2d, Flatten, Pad2d, Reshape, Transpose, inverse
 from convir.passes.attributes import common_attributes
 from convir.passes.grad.elementwise import unbroadcast
 from convir.passes.grad.registry import gradient
@@ -19,8 +19,7 @@ def reshape(builder: Builder, node: Node, cotangent: Value) -> list[Value | None
 def transpose(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
     """``dx = transpose(dy)`` by the inverse permutation"""
     assert isinstance(node.op, Transpose)
-    order = node.op.permutation
-    return [builder.emit(Transpose(tuple(sorted(range(len(order)), key=order.__getitem__))), cotangent)]
+    return [builder.emit(Transpose(inverse(node.op.permutation)), cotangent)]
 
 
 @gradient(BroadcastTo)
