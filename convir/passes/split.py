@@ -9,7 +9,7 @@ AOTAutograd min-cut partitioner).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -119,26 +119,26 @@ def _rename(node: Node, renamed: dict[str, Value]) -> Node:
 
 def _just_in_time(nodes: Sequence[Node], late: set[str]) -> list[Node]:
     """Recomputed nodes moved to right before their first reader, so that they live as short as possible."""
-    pending = {value.name: node for node in nodes if node.name not in late for value in node.outputs}
+    early = {v.name: index for index, node in enumerate(nodes) if node.name not in late for v in node.outputs}
+    placed: set[int] = set()
     ordered: list[Node] = []
     for reader in (node for node in nodes if node.name in late):
-        ordered += _take(pending, reader)
-        ordered.append(reader)
-    return [*ordered, *dict.fromkeys(pending.values())]
+        needed = _needed(nodes, early, placed, reader)
+        placed.update(needed)
+        ordered += [*(nodes[index] for index in sorted(needed)), reader]
+    return [*ordered, *(nodes[index] for index in sorted(set(early.values()) - placed))]
 
 
-def _take(pending: dict[str, Node], reader: Node) -> list[Node]:
-    """Remove from ``pending`` all that ``reader`` needs; in the order in which to compute it."""
-    needed, queue = set[str](), [value.name for value in reader.inputs]
+def _needed(nodes: Sequence[Node], early: Mapping[str, int], placed: set[int], reader: Node) -> set[int]:
+    """Places of the early nodes that ``reader`` needs and that have not been placed yet."""
+    needed = set[int]()
+    queue = list(reader.inputs)
     while queue:
-        name = queue.pop()
-        if name in pending and name not in needed:
-            needed.update(value.name for value in pending[name].outputs)
-            queue += [value.name for value in pending[name].inputs]
-    taken = [node for node in dict.fromkeys(pending.values()) if node.name in needed]
-    for name in needed:
-        del pending[name]
-    return taken
+        index = early.get(queue.pop().name)
+        if index is not None and index not in needed and index not in placed:
+            needed.add(index)
+            queue += nodes[index].inputs
+    return needed
 
 
 def _half(
