@@ -59,7 +59,7 @@ class Profile:
     @property
     def covered(self) -> float:
         """Share of the whole runs' time that the steps account for."""
-        return sum(row.seconds for row in self.rows) / self.seconds
+        return sum(row.seconds for row in self.rows) / (self.seconds or 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain types; seconds, and rates in 10^9 a second."""
@@ -117,7 +117,7 @@ def profile(executable: Executable, loads: Sequence[Callable[[], None]], name: s
     runs = [_timed(executable, loads) for _ in range(repeats + 1)][1:]
     steps = [(half, step) for half in range(len(loads)) for step in executable.halves[half]]
     medians = [statistics.median(times) for times in zip(*(steps for _, steps in runs), strict=True)]
-    total = sum(medians)
+    total = sum(medians) or 1.0
     rows = [
         _row(_HALVES[half], step.node, seconds, seconds / total)
         for (half, step), seconds in zip(steps, medians, strict=True)
@@ -150,6 +150,11 @@ def _row(half: str, node: Any, seconds: float, share: float) -> ProfileRow:
         half,
         seconds,
         share,
-        work.flops / seconds / 1e9 if work.macs else None,
-        moved / seconds / 1e9 if moved else None,
+        _rate(work.flops, seconds),
+        _rate(moved, seconds),
     )
+
+
+def _rate(amount: int, seconds: float) -> float | None:
+    """10^9 a second; None for nothing, or for a step shorter than the clock can tell."""
+    return amount / seconds / 1e9 if amount and seconds else None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from hypothesis import strategies as st
 
-from convir.ir import Builder, Graph, TensorType, Value
+from convir.ir import Builder, Graph, Op, TensorType, Value
 from convir.ir.ops import (
     Add,
     AvgPool2d,
@@ -35,15 +35,17 @@ from convir.ir.ops import (
 from support.graphs import bind
 
 _LARGEST = 400
+_KINKED = (Relu, Max, MaxPool2d)
 _IMAGES = [(1, 2, 4, 3), (2, 1, 3, 3), (2, 2, 1, 4), (1, 1, 1, 1)]
 
 
 class _Draft:
     """A graph being drawn: the values so far, and how to add one."""
 
-    def __init__(self, draw: st.DrawFn, dtype: str) -> None:
+    def __init__(self, draw: st.DrawFn, dtype: str, smooth: bool) -> None:
         self.draw = draw
         self.dtype = dtype
+        self.smooth = smooth
         self.builder = Builder("random")
         self.values: list[Value] = []
 
@@ -55,6 +57,10 @@ class _Draft:
         fitting = [value for value in self.values if rank in (None, value.type.rank)]
         return self.draw(st.sampled_from(fitting)) if fitting else None
 
+    def kind(self, *kinds: type[Op]) -> type[Op]:
+        """One of these ops, without a kink if the graph is to be smooth."""
+        return self.draw(st.sampled_from([kind for kind in kinds if not (self.smooth and kind in _KINKED)]))
+
     def param(self, *shape: int) -> Value:
         return self.builder.param(f"w{len(self.builder.params)}", self.type(*shape))
 
@@ -65,8 +71,8 @@ class _Draft:
 def _unary(d: _Draft) -> Value | None:
     value = d.pick()
     assert value is not None
-    op = d.draw(st.sampled_from([Relu(), Sigmoid(), Tanh(), Neg(), "exp"]))
-    return d.builder.emit(Exp(), d.builder.emit(Tanh(), value)) if op == "exp" else d.builder.emit(op, value)
+    kind = d.kind(Relu, Sigmoid, Tanh, Neg, Exp)
+    return d.builder.emit(kind(), d.builder.emit(Tanh(), value) if kind is Exp else value)
 
 
 def _binary(d: _Draft) -> Value | None:
@@ -103,8 +109,8 @@ def _pool(d: _Draft) -> Value | None:
     if image is None:
         return None
     kernel = tuple(min(k, s) for k, s in zip(d.pair(1, 2), image.type.shape[2:], strict=True))
-    op = d.draw(st.sampled_from([MaxPool2d, AvgPool2d]))
-    return d.builder.emit(op(stride=d.pair(1, 2), kernel_size=kernel, ceil_mode=d.draw(st.booleans())), image)
+    kind = d.kind(MaxPool2d, AvgPool2d)
+    return d.builder.emit(kind(stride=d.pair(1, 2), kernel_size=kernel, ceil_mode=d.draw(st.booleans())), image)
 
 
 def _pad(d: _Draft) -> Value | None:
@@ -134,8 +140,8 @@ def _reduce(d: _Draft) -> Value | None:
     value = d.pick()
     assert value is not None
     axes = d.draw(st.sets(st.integers(0, value.type.rank - 1))) if value.type.rank else set()
-    op = d.draw(st.sampled_from([Sum, Mean, Max]))
-    return d.builder.emit(op(tuple(sorted(axes)), d.draw(st.booleans())), value)
+    kind = d.kind(Sum, Mean, Max)
+    return d.builder.emit(kind(tuple(sorted(axes)), d.draw(st.booleans())), value)
 
 
 def _reshape(d: _Draft) -> Value | None:
@@ -166,9 +172,9 @@ _MOVES: list[Callable[[_Draft], Value | None]] = [
 
 
 @st.composite
-def random_graphs(draw: st.DrawFn, dtype: str = "float64", most: int = 10) -> Graph:
-    """A valid graph with bound parameters."""
-    draft = _Draft(draw, dtype)
+def random_graphs(draw: st.DrawFn, dtype: str = "float64", most: int = 10, smooth: bool = False) -> Graph:
+    """A valid graph with bound parameters; a smooth one has a derivative everywhere."""
+    draft = _Draft(draw, dtype, smooth)
     draft.values.append(draft.builder.input("x", draft.type(*draw(st.sampled_from(_IMAGES)))))
     if draw(st.booleans()):
         draft.values.append(draft.builder.input("other", draft.type(2, 3)))
