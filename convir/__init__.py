@@ -4,12 +4,14 @@ It traces a model into a graph you can read, rewrites that graph pass by pass wh
 runs it forward and backward on NumPy.
 """
 
-from convir import zoo
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convir import nn, zoo
 from convir.common.random import manual_seed
-from convir.comparison import Comparison, compare
 from convir.compiled import Compiled, compile
 from convir.compiler import pipeline
-from convir.frontend import nn, trace
+from convir.frontend import trace
 from convir.ir import (
     ConvirError,
     DTypeError,
@@ -26,6 +28,10 @@ from convir.ir import (
 )
 from convir.passes.infer_shapes import infer_shapes
 from convir.reports import estimate, summary
+
+if TYPE_CHECKING:
+    from convir import data, training
+    from convir.comparison import Comparison, compare
 
 __version__ = "0.1.0"
 
@@ -46,6 +52,7 @@ __all__ = [
     "VerifyError",
     "compare",
     "compile",
+    "data",
     "estimate",
     "infer_shapes",
     "manual_seed",
@@ -53,5 +60,26 @@ __all__ = [
     "pipeline",
     "summary",
     "trace",
+    "training",
     "zoo",
 ]
+
+#: Imported when first asked for: compiling and running need none of them.
+_LAZY = {
+    "Comparison": "convir.comparison",
+    "compare": "convir.comparison",
+    "data": "convir.data",
+    "training": "convir.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'convir' has no attribute {name!r}")
+    module = import_module(_LAZY[name])
+    # A submodule has been set by the import; a name inside one is kept here, so this runs once.
+    return globals().setdefault(name, getattr(module, name, module))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

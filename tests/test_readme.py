@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-COMMANDS = re.findall(r"^convir [^#\n]*", README, re.MULTILINE)
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = "\n".join(re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
+COMMANDS = re.findall(r"^convir [^#\n]*", BLOCKS, re.MULTILINE)
 LONG = ("compare", "train")
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
+from convir.common.errors import ConvirError
+
 _default = np.random.default_rng()
+
+
+class SeedError(ConvirError, ValueError):
+    """A seed that is not a non-negative integer."""
 
 
 def manual_seed(seed: int) -> None:
@@ -12,9 +20,18 @@ def manual_seed(seed: int) -> None:
 
     Model initialisation, dropout masks and batch order use the default generator when they are
     not handed one of their own.
+
+    Raises:
+        SeedError: ``seed`` is not a non-negative integer.
     """
     global _default
-    _default = np.random.default_rng(seed)
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise SeedError(f"a seed is an integer of at least 0, got {seed!r}", "manual_seed")
+    _default = np.random.default_rng(number)
 
 
 def default_generator() -> np.random.Generator:

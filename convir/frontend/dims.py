@@ -10,6 +10,8 @@ from typing import Any
 from convir.ir import ConvirError, Shape, ShapeError
 from convir.ir.ops import normalize_axis
 
+_ENTRIES = "a shape holds positive integers and at most one -1"
+
 
 class Dim(int):
     """One dimension of a tensor's shape: an integer that remembers its axis.
@@ -33,6 +35,8 @@ def requested_shape(shape: tuple[Any, ...], current: Shape) -> Shape:
     """Arguments of ``reshape`` as the Reshape op takes them: 0 keeps a dimension, -1 takes what is left."""
     entries = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     sizes = [_dimension(entry, entries) for entry in entries]
+    if sizes.count(-1) > 1:
+        raise ShapeError(f"{_ENTRIES}, got {sizes.count(-1)} of them in {entries!r}")
     kept = [_keeps(entry, axis, current) for axis, entry in enumerate(entries)]
     result = [0 if keep else size for keep, size in zip(kept, sizes, strict=True)]
     # A dimension that moved to another place, if it is the only one, is what the others leave over.
@@ -51,7 +55,7 @@ def _dimension(entry: object, shape: object) -> int:
     if size > 0 or size == -1:
         return size
     hint = "; to keep the batch dimension write x.shape[0]" if size == 0 else ""
-    raise ShapeError(f"a shape holds positive integers and at most one -1, got {size} in {shape!r}{hint}")
+    raise ShapeError(f"{_ENTRIES}, got {size} in {shape!r}{hint}")
 
 
 def expanded_shape(current: Shape, axis: int) -> Shape:

@@ -57,6 +57,10 @@ _METHODS = {
 }
 
 
+class NeedsNumberError(TraceError):
+    """A layer was given a traced tensor where it takes a number."""
+
+
 def refuse(what: str, reason: str) -> NoReturn:
     """Raise the TraceError for ``what``, with the place, the reason and what to write instead."""
     raise TraceError(reason, place(what))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convir.frontend.dims import Dim, expanded_shape, indices, reduced_axes, requested_shape, squeezed_shape
+from convir.frontend.missing import absent
 from convir.frontend.recording import Recording, place, placed, required
+from convir.frontend.refusals import NoValue
 from convir.frontend.typed import Typed
 from convir.ir import Op, ShapeError, TensorType, TraceError, UnsupportedError, Value, ops
 
@@ -73,6 +75,15 @@ class Symbolic(Typed):
             place("x ** p"),
         )
 
+    if not TYPE_CHECKING:  # type checkers know what is there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hidden = {"value_in", *vars(NoValue)}
+            raise absent("x", name, (known for known in dir(type(self)) if known[0] != "_" and known not in hidden))
+
+        def __abs__(self) -> NoReturn:
+            return self.abs()
+
     def relu(self) -> Tensor:
         """``max(x, 0)``"""
         return record(ops.Relu, self)
@@ -110,7 +121,10 @@ class Symbolic(Typed):
         return _reduce(ops.Max, self, dim, keepdim)
 
     def max(self, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
-        """The same as :meth:`amax`: unlike PyTorch's ``max(dim)`` it returns the values alone, no indices."""
+        """The same as :meth:`amax`: unlike PyTorch's ``max(dim)`` it returns the values alone, no indices.
+
+        Equal maxima share the gradient evenly, as in PyTorch's ``amax``.
+        """
         return _reduce(ops.Max, self, dim, keepdim)
 
     def reshape(self, *shape: Any) -> Tensor:

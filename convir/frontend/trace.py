@@ -8,6 +8,7 @@ from typing import Any
 
 from convir.frontend.nn.module import Module
 from convir.frontend.recording import Recording
+from convir.frontend.refusals import NeedsNumberError
 from convir.frontend.source import boundary
 from convir.frontend.tensor import Symbolic, Tensor
 from convir.ir import ConvirError, Graph, Source, TensorType, TraceError, describe_place
@@ -47,7 +48,7 @@ def trace(model: Module | Callable[..., Any], *specs: Spec, name: str | None = N
     recording = Recording(name or _name_of(model), root if isinstance(root, Module) else None)
     arguments = _arguments(model, specs)
     with recording.active():
-        result = _run(model, [Tensor(recording.input(label, type), recording) for label, type in arguments])
+        result = _result(model, [Tensor(recording.input(label, type), recording) for label, type in arguments])
         try:
             outputs = [tensor.value_in(recording) for tensor in _tensors(result, type(result).__name__)]
         except TraceError as error:
@@ -55,6 +56,30 @@ def trace(model: Module | Callable[..., Any], *specs: Spec, name: str | None = N
     if not outputs:
         raise TraceError(f"returned an empty {type(result).__name__}; return at least one tensor", _definition(model))
     return recording.finish(outputs)
+
+
+def _result(model: Callable[..., Any], tensors: list[Tensor]) -> Any:
+    """What ``model`` returns; raises TraceError where it turns out to make a model instead of being one."""
+    if isinstance(model, Module):
+        return _run(model, tensors)
+    try:
+        result = _run(model, tensors)
+    except NeedsNumberError as error:
+        raise TraceError(
+            f"gives its argument, a traced tensor, to a layer that takes a number ({error.where}); "
+            f"if {_call_it(model)}",
+            _definition(model),
+        ) from None
+    if isinstance(result, Module):
+        raise TraceError(f"returned {type(result).__name__}; {_call_it(model)}", _definition(model))
+    return result
+
+
+def _call_it(model: Callable[..., Any]) -> str:
+    parameters = inspect.signature(model).parameters.values()
+    needed = any(p.default is p.empty and p.kind in _POSITIONAL for p in parameters)
+    name = _name_of(model)
+    return f"{name} is a function that returns a model, call it: {name}({'...' if needed else ''})"
 
 
 @boundary
@@ -119,13 +144,13 @@ def _arguments(model: Callable[..., Any], specs: tuple[object, ...]) -> list[tup
     if len(specs) > 1 and all(isinstance(spec, int) for spec in specs):
         raise TraceError(f"pass a shape as one tuple: trace(model, {specs})")
     try:
-        names = _names(signature, len(specs))
+        names = _names(signature, len(specs), "" if isinstance(model, Module) else f"; if {_call_it(model)}")
     except TraceError as error:
         raise error.located(_definition(model)) from None
     return [(name, _type(name, spec)) for name, spec in zip(names, specs, strict=True)]
 
 
-def _names(signature: inspect.Signature, given: int) -> list[str]:
+def _names(signature: inspect.Signature, given: int, hint: str) -> list[str]:
     parameters = list(signature.parameters.values())
     keyword_only = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if keyword_only:
@@ -138,6 +163,8 @@ def _names(signature: inspect.Signature, given: int) -> list[str]:
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
     if rest is not None:
         names += [f"{rest}_{i}" for i in range(given - len(names))]
+    if given and not names:
+        raise TraceError(f"takes no inputs, got {given} {'spec' if given == 1 else 'specs'}{hint}")
     required = sum(p.default is p.empty for p in positional)
     if required <= given <= len(names):
         return names[:given]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import networkx as nx
 
+    from convir.ir.drawing.flops import Flops
+
 
 class Parameter(Protocol):
     """What a graph needs of a model's parameter: the live array behind it."""
@@ -170,17 +172,36 @@ class Graph:
 
         return to_networkx(self)
 
-    def to_dot(self, **options: Any) -> str:
+    def to_dot(
+        self,
+        *,
+        flops: Flops | None = None,
+        depth: int | None = None,
+        params: bool = True,
+        direction: str = "TB",
+        legend: bool = True,
+        dpi: int | None = None,
+    ) -> str:
         """Graphviz DOT text: see :func:`convir.ir.drawing.dot.to_dot`."""
         from convir.ir.drawing.dot import to_dot
 
-        return to_dot(self, **options)
+        return to_dot(self, flops=flops, depth=depth, params=params, direction=direction, legend=legend, dpi=dpi)
 
-    def render(self, path: str | os.PathLike[str], **options: Any) -> Path:
+    def render(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        flops: Flops | None = None,
+        depth: int | None = None,
+        params: bool = True,
+        direction: str = "TB",
+        legend: bool = True,
+        dpi: int | None = None,
+    ) -> Path:
         """Draw the graph to an SVG, PNG or PDF file: see :func:`convir.ir.drawing.render.render`."""
         from convir.ir.drawing.render import render
 
-        return render(self, path, **options)
+        return render(self, path, flops=flops, depth=depth, params=params, direction=direction, legend=legend, dpi=dpi)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         from convir.ir.drawing.render import notebook_display

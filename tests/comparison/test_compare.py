@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import convir
 from convir import nn
 from convir.comparison import Comparison, contender, error, rows
 from convir.comparison.contender import Contender, take_turns
+from convir.runtime import executable
 
 
 class Net(nn.Module):
@@ -91,13 +95,30 @@ def test_times_are_measured_and_ordered(forward):
     for each in forward.rows:
         assert 0 < each.seconds_lower <= each.seconds <= each.seconds_upper
         assert each.runs == 3
-    assert row(forward, "conv", "im2col").ratio == 1
-    slow, fast = row(forward, "conv", "naive"), row(forward, "conv", "im2col")
-    assert slow.ratio == slow.seconds / fast.seconds > 2
-    assert forward.best is row(forward, None, "im2col")
-    assert sum(row(forward, layer, "naive").seconds for layer in ("conv", "fc")) == pytest.approx(
-        row(forward, None, "naive").seconds, rel=0.2
-    )
+    for group in (forward.rows[:2], forward.rows[2:4], forward.rows[4:]):
+        fastest = min(each.seconds for each in group)
+        assert [each.ratio for each in group] == [each.seconds / fastest for each in group]
+    assert forward.best is min(forward.rows[4:], key=lambda each: each.seconds)
+
+
+def test_a_layer_s_time_is_that_of_its_steps(net, monkeypatch):
+    """The clock ticks whenever it is read, so every step takes a second."""
+    ticks = itertools.count(0.0)
+    monkeypatch.setattr(executable, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    comparison = convir.compare(net, SHAPE, repeats=3)
+    graph = convir.trace(net, SHAPE)
+    steps = {}
+    for lowering in ("naive", "im2col"):
+        compiled = convir.compile(graph, passes=convir.comparison._passes(lowering, False))
+        origins = Counter(contender.origin_of(step.node) for step in compiled.executable.halves[0])
+        expected = {"conv": origins["conv"], "fc": origins["fc"], None: origins.total()}
+        for layer, seconds in expected.items():
+            found = row(comparison, layer, lowering)
+            assert (found.seconds_lower, found.seconds, found.seconds_upper) == (seconds,) * 3
+        steps[lowering] = origins
+    assert row(comparison, "conv", "im2col").ratio == steps["im2col"]["conv"] / steps["naive"]["conv"] > 2
+    assert row(comparison, "conv", "naive").ratio == 1
+    assert comparison.best is row(comparison, None, "naive")
 
 
 def test_errors_are_small_and_real(forward, backward):

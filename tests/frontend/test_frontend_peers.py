@@ -166,5 +166,5 @@ def test_defaults_and_argument_order_are_pytorchs():
     pairs = [(getattr(nn, name), getattr(torch.nn, name)) for name in names]
     for ours, theirs in pairs:
         mine = [(p.name, p.default) for p in inspect.signature(ours).parameters.values()]
-        other = [(p.name, p.default) for p in inspect.signature(theirs).parameters.values() if p.name != "device"]
+        other = [(p.name, p.default) for p in inspect.signature(theirs).parameters.values()]
         assert mine == other, ours

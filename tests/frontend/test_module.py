@@ -99,8 +99,8 @@ def test_element_types():
     assert model.to(np.float32).layers[0].weight.dtype == "float32"
     with pytest.raises(DTypeError, match="a parameter is float32 or float64, got int64"):
         model.to("int64")
-    with pytest.raises(DTypeError, match="unknown element type 'cpu'"):
-        model.to("cpu")
+    with pytest.raises(DTypeError, match="unknown element type 'half'"):
+        model.to("half")
 
 
 def test_freezing_and_apply():
@@ -210,6 +210,23 @@ def test_in_place_operators_on_parameters_are_refused():
         model.scale += 1
     with pytest.raises(TraceError, match=r"np.asarray\(parameter\) .*use the parameter"):
         trace(lambda x: x * np.asarray(model.scale), (2,))
+
+
+@pytest.mark.parametrize("value", [np.ones(2, "float32"), [1.0, 2.0], 3, nn.ReLU()])
+def test_a_parameter_is_not_replaced_by_anything_else(value):
+    model = Block()
+    found = type(value).__name__
+    message = (
+        rf"^Block.scale \(.*: holds a parameter f32\[2\], and cannot be set to {found}; .*model.scale.data = array"
+    )
+    with pytest.raises(TraceError, match=message):
+        model.scale = value
+    assert list(model.state_dict()) == ["scale", "conv.weight"]
+    model.scale = nn.Parameter([3.0])
+    model.scale = None
+    assert list(model.state_dict()) == ["conv.weight"]
+    model.number = value
+    assert model.number is value
 
 
 def test_seeds_make_initialisation_repeatable():

@@ -133,6 +133,12 @@ def test_reductions(function, expected):
         (lambda x: x.permute(0, 0, 1), r"transpose \(.*not a permutation"),
         (lambda x: x.reshape(5, -1), r"reshape \(.*cannot reshape f32\[2,3,4\]"),
         (lambda x: x.reshape(0, -1), r"reshape \(.*got 0 in \(0, -1\); .*x.shape\[0\]"),
+        (
+            lambda x: x.view(-1, -1),
+            r"reshape \(.*: a shape holds positive integers and at most one -1, got 2 of them in",
+        ),
+        (lambda x: x.view(0, -1), r"reshape \(.*: a shape holds positive integers and at most one -1, got 0 in"),
+        (lambda x: x.view(x.shape[0], 5), r"reshape \(.*cannot reshape f32\[2,3,4\] with 24 elements to \[2, 5\]"),
         (lambda x: x.reshape(2.0, 12), r"reshape \(.*integers, got 2.0"),
         (lambda x: x.T, r"transpose \(.*x.T is for 2 dimensions"),
         (lambda x: x.flatten(2, 1), r"flatten \(.*start_dim 2 comes after end_dim 1"),

@@ -1,11 +1,14 @@
 import html
 import re
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from support.picture_nets import HOSTILE, ScopedBuilder, convnet, hostile, joint, lowered, stacked
 
-from convir.ir import Builder, Graph, Op, Provenance, TensorType, UnsupportedError, ops
+import convir
+from convir.ir import Builder, Graph, Node, Op, Provenance, TensorType, UnsupportedError, ops
 from convir.ir.drawing.box import LOOKS, OTHER
 from convir.ir.drawing.label import format_flops
 from convir.ir.op import OPS
@@ -195,6 +198,31 @@ def test_flops_are_shown_on_request():
     assert "FLOP" not in convnet().to_dot()
 
 
+def test_flops_of_a_report_are_shown():
+    rows = [SimpleNamespace(name=name, flops=flops) for name, flops in (("fc", 2e6), ("features.0", None), ("gone", 0))]
+    assert convnet().to_dot(flops=SimpleNamespace(rows=rows)) == convnet().to_dot(flops={"fc": 2e6})
+    estimated = convir.estimate(convnet())
+    named = {row.name: row.flops for row in estimated.rows if row.flops}
+    assert convnet().to_dot(flops=estimated) == convnet().to_dot(flops=named)
+    assert named.keys() == {"features.0", "fc"}
+
+
+def test_an_option_that_does_not_exist_is_named():
+    for draw in (convnet().to_dot, partial(convnet().render, "net.svg")):
+        with pytest.raises(TypeError, match=r"Graph\.(to_dot|render)\(\) got an unexpected keyword argument 'flop'"):
+            draw(flop=True)
+
+
+@pytest.mark.parametrize("depth", [None, 1])
+def test_no_node_is_hashed_since_that_takes_time(monkeypatch, depth):
+    """A node's hash is that of all its fields, so dictionaries and sets of nodes, or of boxes of nodes, are slow."""
+    graph = stacked(20)
+    hashed = []
+    monkeypatch.setattr(Node, "__hash__", lambda node: hashed.append(node) or 0)
+    graph.to_dot(depth=depth)
+    assert hashed == []
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [
@@ -296,7 +324,15 @@ def test_hostile_names_stay_apart_and_keep_their_edges():
         ({"direction": "RL"}, "direction must be 'TB' or 'LR', got 'RL'"),
         ({"depth": -1}, "depth must be None or an integer of at least 0, got -1"),
         ({"depth": True}, "got True"),
+        ({"dpi": 0}, "dpi must be None or an integer of at least 1, got 0"),
+        ({"dpi": "high"}, "dpi must be None or an integer of at least 1, got 'high'"),
         ({"flops": {"nowhere": 1}}, "flops lists 'nowhere', which is no node of graph convnet"),
+        ({"flops": {7: 1}}, "flops lists 7, which is no node of graph convnet"),
+        ({"flops": {"fc": "many"}}, "flops gives 'many' for 'fc', which is no number"),
+        ({"flops": True}, "or a report with rows, got True; pass flops=convir.estimate(graph)"),
+        ({"flops": [1]}, "flops must be a mapping from node names to FLOPs or a report with rows, got [1]"),
+        ({"flops": SimpleNamespace(rows=[1])}, "flops must be a mapping from node names to FLOPs or a report"),
+        ({"flops": SimpleNamespace(rows=[SimpleNamespace(name="nowhere", flops=1)])}, "flops lists 'nowhere'"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -1,7 +1,6 @@
 import stat
 import subprocess
 import sys
-import time
 from xml.etree import ElementTree
 
 import pytest
@@ -85,6 +84,26 @@ def test_options_reach_the_drawing(tmp_path):
 
 
 @pytest.mark.usefixtures("wheel")
+def test_rows_of_the_legend_do_not_stretch_each_other(tmp_path):
+    four, six = convnet(), convnet()
+    # Without the view there is one row.
+    four = four.replace(nodes=tuple(node for node in four.nodes if node.name != "flatten"))
+    places = []
+    for graph in (four, six):
+        root = ElementTree.parse(graph.render(tmp_path / "net.svg")).getroot()
+        texts = [(item.text.strip(), float(item.get("x"))) for item in root.iter(f"{SVG}text")]
+        row = {text: x for text, x in texts if text in ("convolution", "matmul", "pooling", "activation")}
+        places.append([x - row["convolution"] for x in row.values()])
+        assert len(row) == 4
+        assert ("view: nothing is copied" in dict(texts)) == (graph is six)
+        first = dict(reversed(texts))
+        signs = [("∗", "convolution"), ("⇄", "layout")]  # noqa: RUF001 - the convolution sign
+        widths = [first[word] - first[sign] for sign, word in signs[: 1 + (graph is six)]]
+        assert max(widths) < 20, "the second row is as narrow as it can be, too"
+    assert places[0] == pytest.approx(places[1], abs=0.5)
+
+
+@pytest.mark.usefixtures("wheel")
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
     root = ElementTree.parse(hostile().render(tmp_path / "net.svg")).getroot()
     written = [item.text.strip() for item in root.iter(f"{SVG}text")]
@@ -157,12 +176,31 @@ def test_a_failure_inside_pygraphviz_is_one_error_of_ours():
 
 
 @pytest.mark.usefixtures("wheel")
-def test_a_drawing_that_takes_too_long_is_given_up(monkeypatch):
-    monkeypatch.setattr(render_module, "_DRAW", "import time; time.sleep(60)")
-    started = time.monotonic()
-    with pytest.raises(ConvirError, match=r"did not finish within 0 seconds; draw less of the graph with depth="):
+def test_a_drawing_of_pygraphviz_that_takes_too_long_is_given_up(monkeypatch):
+    monkeypatch.setattr(render_module, "_DRAW", "import time; time.sleep(600)")
+    with pytest.raises(ConvirError, match=r"did not finish within 0.2 seconds; draw less of the graph with depth="):
         draw("digraph {}", "svg", patience=0.2)
-    assert time.monotonic() - started < 30
+
+
+def test_a_drawing_of_the_dot_program_that_takes_too_long_is_given_up(fake_dot):
+    fake_dot("cat > /dev/null; exec sleep 20; echo late")
+    with pytest.raises(ConvirError, match=r"did not finish within 0.2 seconds; draw less of the graph with depth="):
+        draw("digraph {}", "svg", patience=0.2)
+
+
+def test_a_dot_program_that_draws_nothing_has_failed(fake_dot):
+    fake_dot("cat > /dev/null")
+    with pytest.raises(ConvirError, match="Graphviz could not draw the graph: it gave no reason"):
+        draw("digraph {}", "svg")
+
+
+def test_a_dot_that_is_no_program_is_as_good_as_none(fake_dot, monkeypatch, tmp_path):
+    fake_dot("")
+    (tmp_path / "bin" / "dot").chmod(0o644)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    with pytest.raises(UnsupportedError, match="apt install graphviz"):
+        draw("digraph {}", "svg")
 
 
 @pytest.mark.usefixtures("wheel")

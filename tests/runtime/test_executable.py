@@ -148,7 +148,7 @@ def test_a_training_step_allocates_no_arrays():
     now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert now < 4000
-    assert peak < 80_000  # the buffers of NumPy's iterators; an activation of the first layer takes 600 kB
+    assert peak < 150_000  # the buffers of NumPy's iterators; an activation of the first layer takes 600 kB
 
 
 def test_steps_name_their_nodes_in_order():

@@ -1,5 +1,11 @@
-"""Neural-network layers: PyTorch's names, arguments and defaults, recorded instead of run."""
+"""Neural-network layers: PyTorch's names, arguments and defaults, recorded instead of run.
 
+Users import them as :mod:`convir.nn`.
+"""
+
+from typing import TYPE_CHECKING
+
+from convir.frontend.missing import absent_from
 from convir.frontend.nn import functional, init
 from convir.frontend.nn.containers import ModuleList, Sequential
 from convir.frontend.nn.layers import Conv2d, Linear
@@ -25,3 +31,6 @@ __all__ = [
     "functional",
     "init",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = absent_from("nn", __all__)

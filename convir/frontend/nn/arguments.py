@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from convir.frontend.dims import as_integer
 from convir.frontend.nn.module import Module
-from convir.ir import ConvirError, ShapeError, UnsupportedError, describe_place
+from convir.frontend.refusals import NeedsNumberError
+from convir.ir import ConvirError, ShapeError, TraceError, UnsupportedError, describe_place
 from convir.ir.ops import Margins
 from convir.ir.ops.window import Pair
 
@@ -21,7 +22,8 @@ def constructing(module: Module) -> Iterator[None]:
         yield
     except ConvirError as error:
         place = describe_place(type(module).__name__, "", module._made_at)
-        raise type(error)(error.message, place) from None
+        kind = NeedsNumberError if isinstance(error, TraceError) else type(error)
+        raise kind(error.message, place) from None
 
 
 def pair(label: str, value: object) -> Pair:

@@ -8,12 +8,30 @@ user's line if the operands do not fit, and ExecutionError outside of a trace.
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from convir.frontend.missing import absent_from
 from convir.frontend.nn.arguments import PairLike, conv_padding, pair
 from convir.frontend.recording import place, placed
 from convir.frontend.tensor import Operand, Symbolic, Tensor, record
 from convir.ir import ShapeError, UnsupportedError, ops
+
+__all__ = [
+    "avg_pool2d",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "flatten",
+    "linear",
+    "max_pool2d",
+    "mse_loss",
+    "relu",
+    "sigmoid",
+    "tanh",
+]
+
+if not TYPE_CHECKING:
+    __getattr__ = absent_from("nn.functional", __all__)
 
 
 def conv2d(

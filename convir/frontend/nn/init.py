@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convir.common.random import default_generator
+from convir.frontend.missing import absent_from
 from convir.frontend.nn.parameter import Parameter
 from convir.ir import ShapeError
+
+__all__ = ["constant_", "kaiming_normal_", "zeros_"]
+
+if not TYPE_CHECKING:
+    __getattr__ = absent_from("nn.init", __all__)
 
 
 def kaiming_normal_(parameter: Parameter, generator: np.random.Generator | None = None) -> Parameter:

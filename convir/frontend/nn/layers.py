@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from convir.frontend.missing import refuse_device
 from convir.frontend.nn import functional
 from convir.frontend.nn.arguments import PairLike, constructing, conv_padding, count, pair
 from convir.frontend.nn.init import kaiming_normal_
@@ -28,7 +29,7 @@ class Conv2d(Module):
 
     Raises:
         ShapeError: arguments that no input could fit, such as groups that do not divide the channels.
-        UnsupportedError: another padding mode.
+        UnsupportedError: another padding mode, or a device.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Conv2d(Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
+        device: None = None,
         dtype: Any = None,
     ) -> None:
+        refuse_device("Conv2d", device)
         with constructing(self):
             self.in_channels = count("in_channels", in_channels)
             self.out_channels = count("out_channels", out_channels)
@@ -91,9 +94,13 @@ class Linear(Module):
 
     Raises:
         ShapeError: a number of features that is not a positive integer.
+        UnsupportedError: a device.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: None = None, dtype: Any = None
+    ) -> None:
+        refuse_device("Linear", device)
         with constructing(self):
             self.in_features = count("in_features", in_features)
             self.out_features = count("out_features", out_features)

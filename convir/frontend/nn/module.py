@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convir.frontend.missing import is_device, refuse_device, refuse_module_method
 from convir.frontend.nn.parameter import Parameter
 from convir.frontend.nn.state import LoadResult, load_state
 from convir.frontend.recording import active, place
@@ -36,6 +38,16 @@ class Module:
 
     def __init__(self) -> None:
         """Takes no arguments, so that a call with arguments nobody reads is an error."""
+
+    if not TYPE_CHECKING:  # type checkers know what is there, and what may be set
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            _require_assignable(self, name, value)
+            super().__setattr__(name, value)
+
+        def __getattr__(self, name: str) -> Any:
+            refuse_module_method(type(self).__name__, name)
+            return super().__getattribute__(name)  # Python's own error
 
     def forward(self, *inputs: Any) -> Any:
         """What the module computes, in terms of symbolic tensors; every subclass defines it."""
@@ -119,8 +131,14 @@ class Module:
             parameter.requires_grad_(requires_grad)
         return self
 
-    def to(self, dtype: Any) -> Self:
-        """Change the element type of every parameter, to float32 or float64; raises DTypeError for any other."""
+    def to(self, dtype: Any = None, *, device: Any = None) -> Self:
+        """Change the element type of every parameter, to float32 or float64.
+
+        Raises:
+            DTypeError: any other element type.
+            UnsupportedError: a device; there is none to choose.
+        """
+        refuse_device(f"{type(self).__name__}.to", dtype if is_device(dtype) else device)
         for parameter in Module.parameters(self):
             parameter.to(dtype)
         return self
@@ -160,6 +178,17 @@ class Module:
         extra = self.extra_repr()
         parts = [f"({name}): {_indented(repr(child))}" for name, child in _children(self)]
         return written(type(self).__name__, extra, parts)
+
+
+def _require_assignable(module: Module, name: str, value: object) -> None:
+    """A parameter gives way to another one or to None only: anything else would no longer be trained or saved."""
+    held = vars(module).get(name)
+    if isinstance(held, Parameter) and not isinstance(value, (Parameter, NoneType)):
+        raise TraceError(
+            f"holds a parameter {held.type}, and cannot be set to {type(value).__name__}; copy an array into it with "
+            f"model.{name}.data = array, or set nn.Parameter(array) or None",
+            place(f"{type(module).__name__}.{name}"),
+        )
 
 
 def written(name: str, extra: str, parts: list[str]) -> str:

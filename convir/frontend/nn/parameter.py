@@ -7,10 +7,11 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from convir.frontend.missing import is_device, refuse_device
 from convir.frontend.recording import Recording, active, place, placed
 from convir.frontend.refusals import refuse
 from convir.frontend.tensor import Symbolic
-from convir.ir import DTypeError, ShapeError, TensorType, TraceError, Value
+from convir.ir import ConvirError, DTypeError, ShapeError, TensorType, TraceError, Value
 
 
 class Parameter(Symbolic):
@@ -25,14 +26,14 @@ class Parameter(Symbolic):
         requires_grad: whether training changes it.
 
     Raises:
-        DTypeError: an array of another element type.
+        DTypeError: an array of another element type, or no numbers at all.
         ShapeError: a dimension of 0.
     """
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         source = data.data if isinstance(data, Parameter) else data
-        given = np.asarray(source, dtype=None if hasattr(source, "dtype") else "float32")
         with placed("Parameter"):
+            given = _array(source)
             self._type = _parameter_type(given.shape, given.dtype.name)
         self._data: NDArray[Any] = np.array(given, order="C")
         self.requires_grad = bool(requires_grad)
@@ -62,6 +63,7 @@ class Parameter(Symbolic):
 
     def to(self, dtype: Any) -> Self:
         """Change the element type, to float32 or float64. This is the one thing that replaces the array."""
+        refuse_device("Parameter.to", dtype if is_device(dtype) else None)
         self._type = _parameter_type(self.shape, dtype)
         self._data = self._data.astype(self._type.dtype, copy=False)
         return self
@@ -93,6 +95,19 @@ class Parameter(Symbolic):
 
     def __repr__(self) -> str:
         return f"Parameter({self._data!r})" if self.requires_grad else f"Parameter({self._data!r}, requires_grad=False)"
+
+
+def _array(source: Any) -> NDArray[Any]:
+    """What a parameter is made of, as an array; raises DTypeError for anything but numbers."""
+    try:
+        if source is not None:  # which NumPy takes for a NaN
+            return np.asarray(source, dtype=None if hasattr(source, "dtype") else "float32")
+        problem = ""
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConvirError):
+            raise  # a traced tensor: its own message says more
+        problem = f" ({error})"
+    raise DTypeError(f"a parameter is made of an array or numbers, got {source!r}{problem}")
 
 
 def _parameter_type(shape: tuple[int, ...], dtype: Any) -> TensorType:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from convir.ir.drawing.box import BACKWARD, FAINT, INK, PARAMETER, box_attributes
 from convir.ir.drawing.escape import attributes, literal, markup, printable, quoted
+from convir.ir.drawing.flops import Flops, flops_by_name
 from convir.ir.drawing.label import shorten
 from convir.ir.drawing.legend import caption
 from convir.ir.drawing.picture import Arrow, Box, Cluster, clusters, picture
@@ -19,7 +20,7 @@ _SPACER = attributes({"style": "invis", "weight": "4", "class": "spacer"})
 def to_dot(
     graph: Graph,
     *,
-    flops: Mapping[str, float] | None = None,
+    flops: Flops | None = None,
     depth: int | None = None,
     params: bool = True,
     direction: str = "TB",
@@ -35,7 +36,8 @@ def to_dot(
 
     Args:
         graph: the graph to draw.
-        flops: node name -> FLOPs, shown in the boxes; nodes that are not listed show none.
+        flops: shown in the boxes: node name -> FLOPs, or the report of ``convir.estimate(graph)``; nodes
+            that are not listed show none.
         depth: nest clusters this deep and draw each scope below them as one box; all of them by default.
         params: draw parameters.
         direction: ``"TB"``, top to bottom, or ``"LR"``, left to right.
@@ -45,15 +47,15 @@ def to_dot(
     Raises:
         UnsupportedError: an option out of range, or ``flops`` of a node that the graph does not have.
     """
-    flops = flops or {}
-    _check(graph, flops, depth, direction)
+    _check(depth, direction, dpi)
+    counts = flops_by_name(graph, flops)
     drawn = picture(graph, depth, params)
     ids = _ids(drawn.boxes)
     lines = [
         f"digraph {quoted(graph.name)} {{",
         *_defaults(direction, dpi),
         f"  label=<{caption(graph, drawn, legend)}>;",
-        *_cluster(clusters(drawn.boxes), flops, ids, 1),
+        *_cluster(clusters(drawn.boxes), counts, ids, 1),
         *(_edge(arrow, drawn.joint, ids) for arrow in drawn.arrows),
         *(f"  {ids[upper]} -> {ids[lower]} {_SPACER};" for upper, lower in drawn.spacers),
         "}",
@@ -61,14 +63,12 @@ def to_dot(
     return "\n".join(lines) + "\n"
 
 
-def _check(graph: Graph, flops: Mapping[str, float], depth: int | None, direction: str) -> None:
+def _check(depth: int | None, direction: str, dpi: int | None) -> None:
     if direction not in ("TB", "LR"):
         raise UnsupportedError(f"direction must be 'TB' or 'LR', got {direction!r}")
-    if depth is not None and (not isinstance(depth, int) or isinstance(depth, bool) or depth < 0):
-        raise UnsupportedError(f"depth must be None or an integer of at least 0, got {depth!r}")
-    unknown = sorted(set(flops) - {node.name for node in graph.nodes})
-    if unknown:
-        raise UnsupportedError(f"flops lists {unknown[0]!r}, which is no node of graph {graph.name}")
+    for name, value, least in (("depth", depth, 0), ("dpi", dpi, 1)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise UnsupportedError(f"{name} must be None or an integer of at least {least}, got {value!r}")
 
 
 def _defaults(direction: str, dpi: int | None) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _defaults(direction: str, dpi: int | None) -> Iterator[str]:
         "fontname": _FONT,
     }
     if dpi is not None:
-        page["dpi"] = str(int(dpi))
+        page["dpi"] = str(dpi)
     node = {"shape": "box", "style": "filled", "margin": "0", "fontname": _FONT, "fontcolor": INK}
     edge = {"fontname": _FONT, "fontsize": "9", "fontcolor": FAINT, "color": FAINT, "arrowsize": "0.6"}
     for name, given in (("graph", page), ("node", node), ("edge", edge)):

@@ -10,6 +10,8 @@ from convir.ir.graph import Graph
 
 #: Entries in a line of the legend: it should not be wider than a small graph.
 _IN_A_LINE = 4
+#: Empty columns that take up the width a row of the legend does not need.
+_FILLERS = 99
 
 
 def caption(graph: Graph, picture: Picture, legend: bool) -> Markup:
@@ -23,10 +25,18 @@ def caption(graph: Graph, picture: Picture, legend: bool) -> Markup:
     entries = _entries(picture) if legend else []
     rows = [entries[start : start + _IN_A_LINE] for start in range(0, len(entries), _IN_A_LINE)]
     if rows:
-        # A table for each row: in one for all, a long text would widen the column of those above and below.
-        tables = (_table(f"<TR>{''.join(row)}</TR>", spacing=3) for row in rows)
-        lines.append(_table("".join(f'<TR><TD ALIGN="LEFT">{table}</TD></TR>' for table in tables), spacing=0))
+        lines.append(_table("".join(f"<TR><TD>{_row(row)}</TD></TR>" for row in rows), spacing=0))
     return _table("".join(f"<TR><TD>{line}</TD></TR>" for line in lines), spacing=0)
+
+
+def _row(entries: list[str]) -> Markup:
+    """Entries of the legend beside each other, in a table of their own and as narrow as they are.
+
+    In one table for all rows, a long text would widen the column above and below. Graphviz widens a
+    table to its cell and gives every column the same: here nearly all goes to the many empty columns.
+    """
+    entries_alone = _table(f"<TR>{''.join(entries)}</TR>", spacing=3)
+    return _table(f'<TR><TD>{entries_alone}</TD><TD COLSPAN="{_FILLERS}"></TD></TR>', spacing=0)
 
 
 def _entries(picture: Picture) -> list[str]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convir.common.files import write_atomically
 from convir.ir.drawing.dot import to_dot
@@ -15,6 +15,7 @@ from convir.ir.drawing.picture import picture
 from convir.ir.errors import ConvirError, UnsupportedError
 
 if TYPE_CHECKING:
+    from convir.ir.drawing.flops import Flops
     from convir.ir.graph import Graph
 
 FORMATS = ("svg", "png", "pdf")
@@ -37,7 +38,17 @@ sys.stdout.buffer.write(drawing.draw(format=sys.argv[1], prog="dot"))
 """
 
 
-def render(graph: Graph, path: str | os.PathLike[str], **options: Any) -> Path:
+def render(
+    graph: Graph,
+    path: str | os.PathLike[str],
+    *,
+    flops: Flops | None = None,
+    depth: int | None = None,
+    params: bool = True,
+    direction: str = "TB",
+    legend: bool = True,
+    dpi: int | None = None,
+) -> Path:
     """Draw ``graph`` to the file ``path``, as SVG, PNG or PDF by its suffix, and return the path.
 
     The drawing is made by the ``dot`` program if there is one, otherwise by pygraphviz, which brings
@@ -46,11 +57,16 @@ def render(graph: Graph, path: str | os.PathLike[str], **options: Any) -> Path:
     Args:
         graph: the graph to draw.
         path: where to; an existing file is replaced.
-        options: those of :func:`convir.ir.drawing.dot.to_dot`.
+        flops: FLOPs to show in the boxes: node name -> FLOPs, or the report of ``convir.estimate(graph)``.
+        depth: draw each scope below this depth as one box.
+        params: draw parameters.
+        direction: ``"TB"``, top to bottom, or ``"LR"``, left to right.
+        legend: explain the signs and outlines that occur.
+        dpi: pixels an inch of a PNG; 144 unless given.
 
     Raises:
         UnsupportedError: another suffix, a folder that does not exist, no Graphviz, or an option out of range.
-        ConvirError: Graphviz failed.
+        ConvirError: Graphviz failed or took too long.
     """
     target = Path(path)
     suffix = target.suffix.lower().removeprefix(".")
@@ -59,27 +75,28 @@ def render(graph: Graph, path: str | os.PathLike[str], **options: Any) -> Path:
         raise UnsupportedError(f"cannot draw to {target.name!r}: the suffix must be one of {known}")
     if not target.parent.is_dir():
         raise UnsupportedError(f"cannot draw to {target}: there is no folder {target.parent}")
-    if suffix == "png":
-        options = {"dpi": _PNG_DPI, **options}
-    return write_atomically(target, draw(to_dot(graph, **options), suffix))
+    if suffix == "png" and dpi is None:
+        dpi = _PNG_DPI
+    dot = to_dot(graph, flops=flops, depth=depth, params=params, direction=direction, legend=legend, dpi=dpi)
+    return write_atomically(target, draw(dot, suffix))
 
 
 def draw(dot: str, format: str, patience: float = _PATIENCE) -> bytes:
-    """DOT text drawn to one of :data:`FORMATS`, by pygraphviz within ``patience`` seconds.
+    """DOT text drawn to one of :data:`FORMATS` within ``patience`` seconds.
 
     Raises:
         UnsupportedError: there is no Graphviz.
-        ConvirError: Graphviz failed.
+        ConvirError: Graphviz failed or took too long.
     """
     import graphviz
 
     try:
-        drawn: bytes = graphviz.Source(dot, engine="dot").pipe(format=format, quiet=True)
-    except graphviz.ExecutableNotFound:
-        return _draw_with_wheel(dot, format, patience)
-    except graphviz.CalledProcessError as error:
-        raise _failure(error.stderr) from None
-    return drawn
+        return _run([str(graphviz.DOT_BINARY), "-Kdot", f"-T{format}"], dot, patience)
+    except (FileNotFoundError, PermissionError):
+        # There is no such program; pygraphviz's wheel has Graphviz inside.
+        if find_spec("pygraphviz") is None:
+            raise UnsupportedError(_HOW_TO_GET) from None
+    return _run([sys.executable, "-c", _DRAW, format], dot, patience)
 
 
 def notebook_display(graph: Graph) -> dict[str, str]:
@@ -116,16 +133,13 @@ def _notebook_depth(graph: Graph) -> int | None:
     raise UnsupportedError(f"graph {graph.name} is too large to be drawn in passing; call render() with depth=")
 
 
-def _draw_with_wheel(dot: str, format: str, patience: float) -> bytes:
-    """Drawn by the Graphviz inside pygraphviz's wheel, in a process of its own."""
-    if find_spec("pygraphviz") is None:
-        raise UnsupportedError(_HOW_TO_GET)
-    command = [sys.executable, "-c", _DRAW, format]
+def _run(command: list[str], dot: str, patience: float) -> bytes:
+    """What ``command`` makes of the DOT text, in a process of its own."""
     try:
         done = subprocess.run(command, input=dot.encode(), capture_output=True, timeout=patience, check=False)
     except subprocess.TimeoutExpired:
         hint = "draw less of the graph with depth= or params=False"
-        raise ConvirError(f"Graphviz did not finish within {patience:.0f} seconds; {hint}") from None
+        raise ConvirError(f"Graphviz did not finish within {patience:g} seconds; {hint}") from None
     if done.returncode or not done.stdout:
         raise _failure(done.stderr)
     return done.stdout
