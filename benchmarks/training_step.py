@@ -53,7 +53,8 @@ def torch_step(weights: dict[str, Any], images: Any, labels: Any) -> Callable[[]
             x = nn.functional.max_pool2d(nn.functional.relu(self.conv1(x)), 2)
             x = nn.functional.max_pool2d(nn.functional.relu(self.conv2(x)), 2)
             x = nn.functional.relu(self.fc1(x.flatten(1)))
-            return self.fc3(nn.functional.relu(self.fc2(x)))
+            logits: torch.Tensor = self.fc3(nn.functional.relu(self.fc2(x)))
+            return logits
 
     model = LeNet5()
     model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
@@ -65,7 +66,8 @@ def torch_step(weights: dict[str, Any], images: Any, labels: Any) -> Callable[[]
         loss = nn.functional.cross_entropy(model(x), target)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        value: float = loss.item()
+        return value
 
     return step
 
@@ -154,11 +156,18 @@ def report(result: dict[str, Any]) -> str:
     ).text()
 
 
+def usable_cpus() -> int:
+    """The CPUs that this process may run on; where the system does not tell, all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=usable_cpus())
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     # BLAS reads these once, when NumPy is imported; that is why the imports stand inside functions.

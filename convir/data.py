@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convir.common.random import default_generator
-from convir.ir import LoadError, ShapeError
+from convir.ir import ConvirError, LoadError, ShapeError
 
 __all__ = ["Dataset", "digits", "train_test_split"]
 
@@ -82,7 +82,7 @@ class Dataset:
         """
         if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
             raise ShapeError(f"the fraction of a split must lie strictly between 0 and 1, got {fraction!r}")
-        order = (generator or default_generator()).permutation(len(self))
+        order = generator_or_default(generator).permutation(len(self))
         if _are_classes(self.targets):
             order = order[np.argsort(self.targets[order], kind="stable")]
         # Drawn at even distances along the order, so from each run of a class in proportion.
@@ -112,7 +112,7 @@ class Dataset:
             ShapeError: a size that is not a positive integer.
         """
         size = positive("the batch size", size)
-        order = (generator or default_generator()).permutation(len(self)) if shuffle else None
+        order = generator_or_default(generator).permutation(len(self)) if shuffle else None
         end = len(self) - len(self) % size if drop_last else len(self)
         parts = (slice(start, start + size) for start in range(0, end, size))
         rows = parts if order is None else (order[part] for part in parts)
@@ -184,6 +184,17 @@ def _digit_arrays() -> tuple[Array, Array]:
     if images.shape != (1797, 8, 8) or labels.shape != (1797,):
         raise LoadError(f"holds {images.shape} images and {labels.shape} labels; install convir again", str(_DIGITS))
     return images, labels
+
+
+def generator_or_default(given: Any) -> np.random.Generator:
+    """``given``, or the default generator for None; raises ConvirError for anything else."""
+    if given is None:
+        return default_generator()
+    if not isinstance(given, np.random.Generator):
+        raise ConvirError(
+            f"generator must be a numpy.random.Generator, such as np.random.default_rng(3), got {given!r:.60}"
+        )
+    return given
 
 
 def _are_classes(targets: Array) -> bool:

@@ -37,7 +37,8 @@ def main() -> None:
     formula = CHANNELS * KERNEL * KERNEL * args.batch * side * side * 4
     im2col = comparison.totals[1]
     print(f"The patch matrix: C*KH*KW * N*OH*OW * 4 bytes = {formula:,} bytes; planned: {im2col.scratch['im2col']:,}.")
-    print(f"{im2col.flops / im2col.seconds / 1e9:.1f} GFLOP/s with im2col.")
+    if im2col.flops is not None:
+        print(f"{im2col.flops / im2col.seconds / 1e9:.1f} GFLOP/s with im2col.")
     if args.plot:
         print(f"Plot: {comparison.plot(args.plot)}")
 

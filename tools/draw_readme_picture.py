@@ -16,7 +16,7 @@ class Block(nn.Module):
         self.relu1 = nn.ReLU()
         self.pool1 = nn.MaxPool2d(2)
 
-    def forward(self, x):  # type: ignore[no-untyped-def]
+    def forward(self, x):
         """(N, 1, 28, 28) -> (N, 6, 14, 14)"""
         return self.pool1(self.relu1(self.conv1(x)))
 

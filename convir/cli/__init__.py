@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print(result, getattr(args, "json", False))
     except BrokenPipeError:
         return _reader_has_gone()
-    except KeyboardInterrupt:
-        print("convir: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("; ".join(["convir: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if args.traceback:

@@ -100,15 +100,14 @@ def compile(args: Namespace) -> Compilation:
 
 def compare(args: Namespace) -> Any:
     """Lowerings side by side."""
-    from convir.comparison import compare
-    from convir.passes.lower_conv import strategy
+    from convir.comparison import checked_lowerings, compare
+    from convir.comparison.plot import require_plottable
 
+    if args.plot:
+        require_plottable(args.plot)
     graph = traced(args)
-    names = [name.strip() for name in args.lowerings.split(",") if name.strip()]
-    for name in names:
-        strategy(name)
-    if names:
-        note(f"comparing {', '.join(names)} on {graph.name} ...")
+    names = checked_lowerings([name.strip() for name in args.lowerings.split(",") if name.strip()])
+    note(f"comparing {', '.join(names)} on {graph.name} ...")
     comparison = compare(
         graph, lowerings=names, backward=args.backward, repeats=args.repeats, time_budget=args.time_budget
     )
@@ -145,11 +144,23 @@ def _conv(given: Sequence[str]) -> Any:
 
     if not given:
         return DEFAULT
+    if any("," in each for each in given):
+        example = " ".join(f"--conv {part.strip()}" for part in ",".join(given).split(",") if "=" in part)
+        raise UnsupportedError(
+            f"--conv takes one NAME, or one NODE=NAME: repeat it for several{example and f', {example}'}"
+        )
     if len(given) == 1 and "=" not in given[0]:
         return given[0]
     if not all("=" in each for each in given):
         raise UnsupportedError("--conv is one NAME for all convolutions, or NODE=NAME for some, not both")
-    return dict(each.split("=", 1) for each in given)
+    chosen: dict[str, str] = {}
+    for node, name in (each.split("=", 1) for each in given):
+        if not node or not name:
+            raise UnsupportedError(f"--conv {node}={name} lacks a part; write NODE=NAME, such as conv1=naive")
+        if node in chosen:
+            raise UnsupportedError(f"--conv names {node} more than once")
+        chosen[node] = name
+    return chosen
 
 
 def _stages(graph: Graph, args: Namespace) -> tuple[Stage, ...]:

@@ -91,6 +91,10 @@ def _from_file(path: Path) -> ModuleType:
         raise LoadError(f"{path} is a folder; name a file: {path / 'net.py'}:Net")
     if not path.is_file():
         raise LoadError(f"there is no file {path}")
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise LoadError(f"cannot read {path}: {error.strerror}") from None
     # Under a name of its own, so that a file called numpy.py does no harm.
     name = f"convir_user_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

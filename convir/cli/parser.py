@@ -92,7 +92,7 @@ def _inputs(parser: Parser) -> None:
         metavar="N,C,H,W[:DTYPE]",
         type=parse_input,
         action="append",
-        help="shape of an input, batch first; once for each input; models of the zoo have a default",
+        help="shape of an input, batch first; repeated for each input; models of the zoo have a default",
     )
     parser.add_argument("--dtype", choices=FLOATS, help="element type of parameters and inputs; default: float32")
 
@@ -107,7 +107,8 @@ def _lowering(parser: Parser) -> None:
         "--conv",
         metavar="NAME",
         action="append",
-        help=f"how convolutions are lowered: {names}; NODE=NAME for one of them; default: {DEFAULT}",
+        help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several; "
+        f"default: {DEFAULT}",
     )
     parser.add_argument("--pool", choices=POOLS, default=POOLS[0], help=f"how pooling runs; default: {POOLS[0]}")
     parser.add_argument("--inference", action="store_true", help="fold the parameters; no backward")
@@ -160,7 +161,7 @@ def _train(parser: Parser) -> None:
     add("--lr", type=positive_number, metavar="X", help="learning rate; default: 0.002, for sgd 0.05")
     add("--batch-size", **whole, default=32, help="default: 32")
     add("--seed", type=natural_number, metavar="N", default=0, help="of weights, order and split; default: 0")
-    add("--save", metavar="FILE", help="write the trained weights (.npz)")
+    add("--save", metavar="FILE", help="write the trained weights (.npz); interrupted, those so far")
 
 
 def positive_integer(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from convir.cli.inputs import specs_of
 from convir.cli.load import Loaded, load_model
+from convir.common.files import require_writable
 from convir.common.random import manual_seed
 from convir.frontend import nn
 from convir.ir import LoadError, ShapeError
@@ -72,8 +73,10 @@ class Training:
 def train(args: Namespace) -> Training:
     """Train on four fifths of the digits, scaled to the model's input, and test on the rest."""
     from convir import data
-    from convir.training import fit, save
+    from convir.training import save
 
+    if args.save:
+        require_writable(args.save)
     manual_seed(args.seed)
     loaded = load_model(args.model)
     if not isinstance(loaded.model, nn.Module):
@@ -86,18 +89,40 @@ def train(args: Namespace) -> Training:
     digits = data.Dataset(digits.inputs.astype(dtype), digits.targets)
     generator = np.random.default_rng(args.seed)
     learned, held_out = data.train_test_split(digits, TEST_FRACTION, generator)
-    history = fit(
-        loaded.model,
-        learned,
-        held_out,
-        optimizer=OPTIMIZERS[args.optimizer](args.lr),
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        generator=generator,
-    )
+    history = _fitted(loaded.model, learned, held_out, generator, args)
     saved = str(save(loaded.model, args.save)) if args.save else None
     counts = (len(learned), len(held_out))
     return Training(args.model, args.seed, args.optimizer, args.batch_size, *counts, history, saved)
+
+
+def _fitted(model: nn.Module, learned: Any, held_out: Any, generator: np.random.Generator, args: Namespace) -> Any:
+    """The history of the fit. Interrupted, it keeps the weights so far if they are wanted."""
+    from convir.training import fit
+
+    before = model.state_dict()
+    try:
+        return fit(
+            model,
+            learned,
+            held_out,
+            optimizer=OPTIMIZERS[args.optimizer](args.lr),
+            epochs=args.epochs,
+            batch_size=args.batch_size,
+            generator=generator,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(*_kept(model, before, args.save)) from None
+
+
+def _kept(model: nn.Module, before: Mapping[str, Any], path: str | None) -> tuple[str, ...]:
+    """What became of the weights, after saving them if they are wanted and not the untrained ones."""
+    from convir.training import save
+
+    if path is None:
+        return ()
+    if all(np.array_equal(array, before[name]) for name, array in model.state_dict().items()):
+        return (f"nothing was trained yet, and {path} not written",)
+    return (f"the weights so far are in {save(model, path)}",)
 
 
 def _image(loaded: Loaded, args: Namespace) -> tuple[str, tuple[int, int]]:

@@ -17,7 +17,7 @@ from convir.passes.dropout import RemoveDropout
 from convir.passes.lower_conv import strategy
 from convir.passes.manager import Pass
 
-__all__ = ["Comparison", "ComparisonRow", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "checked_lowerings", "compare"]
 
 
 def compare(
@@ -45,11 +45,12 @@ def compare(
 
     Raises:
         TraceError, ShapeError, DTypeError: the model cannot be traced with these shapes.
-        UnsupportedError: an unknown lowering, no lowering, ``repeats`` or ``time_budget`` out of range,
-            or ``backward`` of a model without gradients.
+        UnsupportedError: an unknown lowering, one named twice, no lowering, ``repeats`` or ``time_budget``
+            out of range, or ``backward`` of a model without gradients.
         MemoryLimitError: a memory plan is larger than the machine.
     """
-    names = _checked(lowerings, repeats, time_budget)
+    names = checked_lowerings(lowerings)
+    _require_in_range(repeats, time_budget)
     graph = _as_graph(model, specs)
     passes = {name: _passes(name, backward) for name in names}
     contenders = [Contender(name, graph, passes[name]) for name in names]
@@ -71,17 +72,24 @@ def compare(
     )
 
 
-def _checked(lowerings: Sequence[str], repeats: int, time_budget: float) -> list[str]:
-    names = list(dict.fromkeys([lowerings] if isinstance(lowerings, str) else lowerings))
+def checked_lowerings(lowerings: Sequence[str]) -> list[str]:
+    """The names in ``lowerings``; raises UnsupportedError unless each is known and there once."""
+    names = [lowerings] if isinstance(lowerings, str) else list(lowerings)
     if not names:
         raise UnsupportedError("there is nothing to compare: lowerings is empty")
     for name in names:
         strategy(name)
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise UnsupportedError(f"each lowering is compared once, but lowerings names {', '.join(twice)} more than once")
+    return names
+
+
+def _require_in_range(repeats: int, time_budget: float) -> None:
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
         raise UnsupportedError(f"repeats must be an integer of at least 1, got {repeats!r}")
     if not (time_budget > 0 and math.isfinite(time_budget)):
         raise UnsupportedError(f"time_budget must be a positive number of seconds, got {time_budget!r}")
-    return names
 
 
 def _as_graph(model: Any, specs: tuple[Any, ...]) -> Graph:

@@ -6,11 +6,12 @@ import io
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from convir.common.files import write_atomically
+from convir.common.files import require_writable, write_atomically
 from convir.common.table import format_bytes, format_seconds
 from convir.comparison.report import WHOLE, Comparison, ComparisonRow
 from convir.ir import UnsupportedError
@@ -30,11 +31,22 @@ def plot(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Draw ``comparison`` to the file ``path``, as SVG, PNG or PDF by its suffix, and return the path.
 
     Times are medians on a logarithmic axis with their quartiles; memory is the arena in use while a
-    layer runs, with its scratch filled in. The file appears complete or not at all.
+    layer runs, with its scratch filled in. Of the layers only convolutions are shown: the others run the
+    same kernels under every lowering. The file appears complete or not at all.
 
     Raises:
         UnsupportedError: matplotlib is not installed, another suffix, or no such folder.
+        OSError: the folder is not writable.
     """
+    target, suffix = Path(path), require_plottable(path)
+    data = io.BytesIO()
+    shown = tuple(row for row in comparison.rows if row.is_convolution or row.layer is None)
+    _figure(replace(comparison, rows=shown)).savefig(data, format=suffix, dpi=_DPI)
+    return write_atomically(target, data.getvalue())
+
+
+def require_plottable(path: str | os.PathLike[str]) -> str:
+    """The format of the file ``path``; raises what :func:`plot` would, before there is anything to draw."""
     target = Path(path)
     suffix = target.suffix.lower().removeprefix(".")
     if suffix not in FORMATS:
@@ -44,9 +56,8 @@ def plot(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
         raise UnsupportedError(f"cannot plot to {target}: there is no folder {target.parent}")
     if find_spec("matplotlib") is None:
         raise UnsupportedError("plotting needs matplotlib: pip install 'convir[plot]'")
-    data = io.BytesIO()
-    _figure(comparison).savefig(data, format=suffix, dpi=_DPI)
-    return write_atomically(target, data.getvalue())
+    require_writable(target)
+    return suffix
 
 
 def _figure(comparison: Comparison) -> Any:
@@ -142,8 +153,8 @@ def _binary_ticks(axes: Any) -> None:
 
 
 def _ratio(row: ComparisonRow) -> str:
-    """The ratio to the best where the lowering is the difference."""
-    if row.ratio == 1 or (row.layer is not None and row.error is None):
+    """The ratio to the best."""
+    if row.ratio == 1:
         return ""
     return f"{row.ratio:.1f}x" if row.ratio < 10 else f"{row.ratio:,.0f}x"
 

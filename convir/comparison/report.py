@@ -52,6 +52,11 @@ class ComparisonRow:
     ratio: float = 1.0
     scratch: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the lowering decides how this layer is computed."""
+        return self.op.startswith("conv2d")
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -82,6 +87,11 @@ class Comparison:
         return tuple(row.lowering for row in self.totals)
 
     @property
+    def has_convolution(self) -> bool:
+        """Whether there is anything to lower, and so to compare."""
+        return any(row.is_convolution for row in self.rows)
+
+    @property
     def best(self) -> ComparisonRow:
         """The whole net under its fastest lowering."""
         return min(self.totals, key=lambda row: row.seconds)
@@ -107,6 +117,7 @@ class Comparison:
 
         Raises:
             UnsupportedError: matplotlib is not installed, another suffix, or no such folder.
+            OSError: the folder is not writable.
         """
         from convir.comparison.plot import plot
 
@@ -118,7 +129,7 @@ class Comparison:
         rows: list[list[str]] = []
         previous: str | None = ""
         for row in self.rows:
-            rows.append(_cells(row, first=row.layer != previous))
+            rows.append(_cells(row, first=row.layer != previous, ranked=self.has_convolution))
             previous = row.layer
         return TextTable(
             _COLUMNS,
@@ -131,20 +142,30 @@ class Comparison:
         return self.table().text()
 
     def _notes(self) -> list[str]:
-        best = self.best
-        others = [row for row in self.totals if row is not best]
-        verdict = ", ".join(f"{_times(row.ratio)} as fast as {row.lowering}" for row in others)
         runs = ", ".join(f"{row.lowering} {row.runs}" for row in self.totals)
         error = f"largest difference from the {self.reference}, over its largest element; a layer's is its own"
         return [
-            *([f"{best.lowering} is {verdict}."] if others else []),
+            *self._verdict(),
             f"Time: median; quartiles in brackets. Counted runs, taken in turns: {runs}.",
             "FLOPs: as lowered, 1 MAC = 2 FLOPs. Scratch and peak: from the memory plan; the whole net's peak is the "
             "arena that was allocated.",
             f"Error: {error}.",
-            "Layers without convolution run the same kernels: they differ by layout changes, and by what a neighbour "
-            "leaves in the caches.",
+            *([_SAME_KERNELS] if self.has_convolution else []),
         ]
+
+    def _verdict(self) -> list[str]:
+        """Which is the fastest, and by how much."""
+        if not self.has_convolution:
+            return ["There is no convolution to lower: all lowerings run the same kernels, and times differ by chance."]
+        best = self.best
+        others = [f"{_times(row.ratio)} as fast as {row.lowering}" for row in self.totals if row is not best]
+        return [f"{best.lowering} is {', '.join(others)}."] if others else []
+
+
+_SAME_KERNELS = (
+    "Layers without convolution run the same kernels: they differ by layout changes, and by what a neighbour leaves "
+    "in the caches."
+)
 
 
 _COLUMNS = (
@@ -160,7 +181,7 @@ _COLUMNS = (
 )
 
 
-def _cells(row: ComparisonRow, first: bool) -> list[str]:
+def _cells(row: ComparisonRow, first: bool, ranked: bool) -> list[str]:
     name = WHOLE if row.layer is None else row.layer
     spread = f"[{format_seconds(row.seconds_lower)}, {format_seconds(row.seconds_upper)}]"
     return [
@@ -171,7 +192,7 @@ def _cells(row: ComparisonRow, first: bool) -> list[str]:
         format_bytes(row.peak_bytes),
         format_seconds(row.seconds),
         spread if row.runs > 1 else "",
-        _times(row.ratio),
+        _times(row.ratio) if ranked else "-",
         "-" if row.error is None else f"{row.error:.1e}",
     ]
 

@@ -52,7 +52,7 @@ def _is_empty_or_ours(target: Path) -> bool:
     index = target / "index.html"
     if not index.is_file():
         return not any(target.iterdir())
-    with index.open(errors="replace") as file:
+    with index.open(encoding="utf-8", errors="replace") as file:
         return GENERATOR in file.read(1000)
 
 

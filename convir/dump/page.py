@@ -177,4 +177,4 @@ def _figure(stage: Stage, picture: bytes | None) -> str:
 
 
 def _resource(name: str) -> str:
-    return (files("convir.dump") / name).read_text()
+    return (files("convir.dump") / name).read_text(encoding="utf-8")

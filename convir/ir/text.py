@@ -11,7 +11,7 @@ from convir.ir.graph import Graph, Node
 _MAX_COLUMN = 110
 #: Lines that are this little longer than the rest move the column, as far as the limit: a remark a letter out of
 #: line looks like a mistake.
-_NEAR, _LIMIT = 8, 130
+_NEAR, _LIMIT = 4, 118
 
 
 def format_graph(graph: Graph) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convir.common.random import default_generator
-from convir.data import Dataset, positive
+from convir.data import Dataset, generator_or_default, positive
 from convir.frontend import nn
 from convir.ir import ConvirError, ShapeError
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
@@ -53,20 +52,21 @@ def fit(
 
     Raises:
         ExecutionError: the loss is not finite, or a class index is out of range; it names epoch and batch.
-        ConvirError: nothing to train.
+        ConvirError: nothing to train, or a generator that is none.
         ShapeError: epochs or batch_size that are not positive integers, or data that is not a Dataset.
         TraceError, ShapeError, DTypeError, UnsupportedError: model, loss and data do not fit together.
     """
     epochs, size = positive("epochs", epochs), positive("batch_size", batch_size)
     _require_datasets(train, test)
+    generator_or_default(generator)
     size = min(size, len(train))
-    step = Step(model, loss, optimizer or Adam(), *batch_types(train, size), conv=conv)
+    step = Step(model, loss, Adam() if optimizer is None else optimizer, *batch_types(train, size), conv=conv)
     evaluator = None if test is None else Evaluator(model, loss, test, BATCH_SIZE, conv)
     done: list[Epoch] = []
     with progress_on(progress, epochs, -(-len(train) // size)) as shown:
         for number in range(1, epochs + 1):
             begin = time.perf_counter()
-            trained = _one_epoch(step, train, size, generator or default_generator(), shown, number)
+            trained = _one_epoch(step, train, size, generator_or_default(generator), shown, number)
             seconds = time.perf_counter() - begin
             test_loss, test_accuracy = (None, None) if evaluator is None else evaluator()
             done.append(Epoch(number, trained.loss, trained.accuracy, test_loss, test_accuracy, seconds))

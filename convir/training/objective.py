@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType, MethodType
@@ -28,8 +29,9 @@ def objective(model: nn.Module, loss: Loss, training: bool) -> Callable[[Any, An
     model's own trace. The model is in training mode or not while it is traced, and as it was after.
 
     Raises:
-        UnsupportedError: a loss name that convir does not have.
-        TraceError: ``model`` is not a module. When traced, also a loss that is not one number.
+        UnsupportedError: a loss that convir does not have, or of another framework.
+        TraceError: ``model`` is not a module, or the loss does not take (output, target).
+        ShapeError: when traced, a loss that is not one number.
     """
     if not isinstance(model, nn.Module):
         raise TraceError(f"training takes a convir.nn.Module, whose parameters it changes; got {type(model).__name__}")
@@ -46,18 +48,36 @@ def objective(model: nn.Module, loss: Loss, training: bool) -> Callable[[Any, An
 
 
 def _loss_function(loss: Loss) -> Callable[[Any, Any], Any]:
+    known = ", ".join(map(repr, LOSSES))
     if callable(loss):
+        if type(loss).__module__.startswith("torch."):
+            raise UnsupportedError(f"{type(loss).__name__} is a PyTorch loss; take {known}, or write a function")
+        _require_two_arguments(loss)
         return loss
-    if loss not in LOSSES:
-        known = ", ".join(map(repr, LOSSES))
-        raise UnsupportedError(f"unknown loss {loss!r}; there are {known}, or pass a function of (output, target)")
+    if not isinstance(loss, str) or loss not in LOSSES:
+        raise UnsupportedError(f"unknown loss {loss!r:.60}; there are {known}, or pass a function of (output, target)")
     return LOSSES[loss]
+
+
+def _require_two_arguments(loss: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(loss)
+    except (TypeError, ValueError):  # a built-in without a signature
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        name = getattr(loss, "__name__", type(loss).__name__)
+        raise TraceError(
+            f"a loss is called with two arguments, (output, target), and returns one number; {name} takes {signature}",
+            "loss",
+        ) from None
 
 
 def _one_number(value: Any) -> Any:
     if getattr(value, "shape", None) != ():
         found = getattr(value, "type", type(value).__name__)
-        raise ShapeError(f"a loss returns one number, such as (output - target).abs().mean(); got {found}", "loss")
+        raise ShapeError(f"a loss returns one number, such as ((output - target) ** 2).mean(); got {found}", "loss")
     return value
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convir.ir import ConvirError
+from convir.ir import ConvirError, UnsupportedError
 
 Array = NDArray[Any]
 
@@ -71,12 +71,26 @@ class Adam:
 
     def __post_init__(self) -> None:
         _require_not_negative(self, "lr", "eps", "weight_decay")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+        if not _are_betas(self.betas):
             raise ConvirError(f"betas are two numbers in [0, 1), got {self.betas!r}", "Adam")
 
     def start(self, parameters: Mapping[str, Array]) -> Update:
         """See :class:`Optimizer`."""
         return _together([_AdamUpdate(self, name, p) for name, p in parameters.items()])
+
+
+def require_optimizer(given: Any) -> None:
+    """Raise UnsupportedError, saying what to write, unless ``given`` is an :class:`Optimizer`."""
+    if not isinstance(given, type) and callable(getattr(given, "start", None)):
+        return
+    kind = type(given)
+    if isinstance(given, type):
+        found = f"the class {given.__name__}; make an instance of it"
+    elif kind.__module__.startswith("torch."):
+        found = f"PyTorch's {kind.__name__}; convir's have the same equations and names of arguments"
+    else:
+        found = repr(given) if isinstance(given, str) else kind.__name__
+    raise UnsupportedError(f"the optimizer is one such as training.Adam(lr=1e-3) or training.SGD(lr=0.1); got {found}")
 
 
 class _SGDUpdate:
@@ -168,6 +182,12 @@ def _together(updates: Sequence[Update]) -> Update:
                 one(gradients)
 
     return update
+
+
+def _are_betas(given: object) -> bool:
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        return False
+    return all(isinstance(beta, (int, float)) and 0 <= beta < 1 for beta in given)
 
 
 def _require_not_negative(rule: object, *names: str) -> None:

@@ -14,7 +14,7 @@ from convir.frontend.trace import Spec
 from convir.ir import ConvirError, ExecutionError
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
 from convir.training.objective import Loss, objective
-from convir.training.optimizers import Optimizer
+from convir.training.optimizers import Optimizer, require_optimizer
 
 Array = NDArray[Any]
 
@@ -39,7 +39,7 @@ class Step:
     Raises:
         ConvirError: nothing to train.
         TraceError, ShapeError, DTypeError: model, loss and types do not fit together.
-        UnsupportedError: an unknown loss or strategy, or an op without gradient.
+        UnsupportedError: an unknown loss or strategy, no optimizer, or an op without gradient.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Step:
         *,
         conv: StrategyChoice = DEFAULT,
     ) -> None:
+        require_optimizer(optimizer)
         function = objective(model, loss, training=True)
         bindings = trace(function, input_type, target_type).bindings
         trainable = {name: parameter.data for name, parameter in bindings.items() if parameter.requires_grad}

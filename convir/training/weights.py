@@ -7,8 +7,10 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convir.common.files import write_atomically
 from convir.frontend import nn
@@ -39,16 +41,27 @@ def load(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     """Read what :func:`save` wrote into ``model``, and return the model: all of the weights, or none.
 
     Raises:
-        LoadError: the file is missing, or not a NumPy archive of arrays.
+        LoadError: the file is missing, cannot be read, or is not a NumPy archive of arrays.
         StateDictError: the weights are another model's; the message lists what differs.
     """
     try:
-        # Read whole: np.load leaves a file that is damaged open.
-        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
-            state = dict(archive)
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise LoadError("there is no such file of weights", str(path)) from None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise LoadError(f"is not an archive of weights ({error})", str(path)) from None
+    except OSError as error:
+        raise LoadError(f"cannot read weights: {error.strerror}", str(path)) from None
+    state = _arrays(content)
+    if state is None:
+        raise LoadError("is not a file of weights that convir.training.save wrote, or it is damaged", str(path))
     model.load_state_dict(state)
     return model
+
+
+def _arrays(content: bytes) -> dict[str, NDArray[Any]] | None:
+    """The arrays of an archive by name; None if it is no archive of arrays. NumPy's reasons (pickle) would mislead."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            state = dict(archive)
+    except (OSError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return None
+    return state if all(isinstance(array, np.ndarray) for array in state.values()) else None
