@@ -114,7 +114,7 @@ CASES = {
     "too large": (lambda: convir.compile(Net(), (10**7, 3, 99, 99)), MemoryLimitError, r"needs .* GiB \(\d+ bytes"),
     "class too large": (lambda: classes(0, 3), ExecutionError, r"cross_entropy: target holds class 3, .* 0 to 2"),
     "negative class": (lambda: classes(-1, 0), ExecutionError, r"cross_entropy: target holds class -1"),
-    "shapes for a graph": (lambda: convir.compile(graph(), (2, 3)), ConvirError, r"takes no others; see convir.infer_shapes"),
+    "shapes for a graph": (lambda: convir.compile(graph(), (2, 3)), ConvirError, r"takes no others; see convir.infer"),
     "unbound parameters": (lambda: convir.compile(graph()), ConvirError, r"graph g .* bindings lack \['w'\]"),
     "unbound snapshot": (lambda: convir.compile(graph(), inference=True), ConvirError, r"graph g .* bindings lack 'w'"),
     "binding of another type": (

@@ -10,14 +10,14 @@ from convir.comparison.contender import Contender, sample, take_turns
 from convir.comparison.error import exact_results, layer_errors, relative_error
 from convir.comparison.report import Comparison, ComparisonRow
 from convir.comparison.rows import comparison_rows
-from convir.compiler import pipeline
+from convir.compiler import as_graph, pipeline
 from convir.frontend import nn, trace
 from convir.ir import ConvirError, Graph, UnsupportedError
 from convir.passes.dropout import RemoveDropout
 from convir.passes.lower_conv import strategy
 from convir.passes.manager import Pass
 
-__all__ = ["Comparison", "ComparisonRow", "checked_lowerings", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "ConvirError", "checked_lowerings", "compare", "trace"]
 
 
 def compare(
@@ -51,7 +51,7 @@ def compare(
     """
     names = checked_lowerings(lowerings)
     _require_in_range(repeats, time_budget)
-    graph = _as_graph(model, specs)
+    graph = as_graph(model, specs)
     passes = {name: _passes(name, backward) for name in names}
     contenders = [Contender(name, graph, passes[name]) for name in names]
     if backward and contenders[0].compiled.backward_graph is None:
@@ -90,14 +90,6 @@ def _require_in_range(repeats: int, time_budget: float) -> None:
         raise UnsupportedError(f"repeats must be an integer of at least 1, got {repeats!r}")
     if not (time_budget > 0 and math.isfinite(time_budget)):
         raise UnsupportedError(f"time_budget must be a positive number of seconds, got {time_budget!r}")
-
-
-def _as_graph(model: Any, specs: tuple[Any, ...]) -> Graph:
-    if not isinstance(model, Graph):
-        return trace(model, *specs)
-    if specs:
-        raise ConvirError("a traced graph has its input shapes; compare(graph) takes no others")
-    return model
 
 
 def _passes(lowering: str, backward: bool) -> list[Pass]:

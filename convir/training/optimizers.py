@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,8 +39,9 @@ class SGD:
 
     lr: float
     momentum: float = 0.0
-    weight_decay: float = 0.0
-    nesterov: bool = False
+    # By keyword only: PyTorch has dampening between the two.
+    weight_decay: float = field(default=0.0, kw_only=True)
+    nesterov: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         _require_not_negative(self, "lr", "momentum", "weight_decay")

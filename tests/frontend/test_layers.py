@@ -110,7 +110,7 @@ def test_losses():
         (F.cross_entropy, [(4, 10), (4,)], DTypeError, "target holds class indices, int64 or int32"),
         (F.cross_entropy, [(4, 10), TensorType((5,), "int64")], ShapeError, r"target must be i64\[4\]"),
         (lambda a, b: F.cross_entropy(a, b, reduction="sum"), [(4, 10), (4,)], UnsupportedError, "'mean'.*got 'sum'"),
-        (lambda a, b: F.mse_loss(a, b, "none"), [(4,), (4,)], UnsupportedError, "'mean'.*got 'none'"),
+        (lambda a, b: F.mse_loss(a, b, reduction="none"), [(4,), (4,)], UnsupportedError, "'mean'.*got 'none'"),
         (F.mse_loss, [(4, 1), (4,)], ShapeError, r"input \[4, 1\] and target \[4\] must have one shape"),
         (lambda x: F.max_pool2d(x, 2, padding=2), [(1, 1, 8, 8)], ShapeError, r"padding \(2, 2\) is more than half"),
         (

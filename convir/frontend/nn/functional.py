@@ -160,18 +160,19 @@ def flatten(input: Operand, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return record(ops.Flatten, input, start_dim=operator.index(start_dim), end_dim=operator.index(end_dim))
 
 
-def cross_entropy(input: Operand, target: Operand, reduction: str = "mean") -> Tensor:
+def cross_entropy(input: Operand, target: Operand, *, reduction: str = "mean") -> Tensor:
     """Mean over the batch of ``log sum exp(logits) - logits[target]``.
 
     ``input`` holds logits (N, classes), ``target`` class indices (N,), int64 or int32:
-    ``trace(loss, (64, 10), TensorType((64,), "int64"))``.
+    ``trace(loss, (64, 10), TensorType((64,), "int64"))``. Of PyTorch's function this has neither class
+    weights nor ``ignore_index``, label smoothing, class probabilities or more axes.
     """
     _require_mean("cross_entropy", reduction)
     return record(ops.CrossEntropy, input, target)
 
 
-def mse_loss(input: Operand, target: Operand, reduction: str = "mean") -> Tensor:
-    """Mean of ``(input - target) ** 2``; both must have one shape."""
+def mse_loss(input: Operand, target: Operand, *, reduction: str = "mean") -> Tensor:
+    """Mean of ``(input - target) ** 2``; both must have one shape, where PyTorch warns and broadcasts."""
     _require_mean("mse_loss", reduction)
     shapes = [tuple(getattr(operand, "shape", ())) for operand in (input, target)]
     if shapes[0] != shapes[1]:
