@@ -44,8 +44,8 @@ def compile(
 
     Args:
         model: a module, a function of tensors, or a traced graph. Called with other input shapes, a
-            module or function is traced again; a graph has its shape rules run, so numbers that Python
-            computed from a shape while tracing (``x.sum(0) / x.shape[0]``) stay what they were.
+            module or function is traced again; a graph has its shape rules run, see
+            :func:`convir.infer_shapes`.
         specs: shape or TensorType of each input; a graph has its own and takes none.
         conv: lowering strategy: a name for all convolutions, or ``{node name: strategy}``.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops).

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
+from convir.frontend.source import is_ours
 from convir.ir import ConvirError, Shape, ShapeError
 from convir.ir.ops import normalize_axis
 
@@ -17,18 +19,47 @@ class Dim(int):
     """One dimension of a tensor's shape: an integer that remembers its axis.
 
     ``x.reshape(x.shape[0], -1)`` can thus be recorded as "keep axis 0", which holds for any batch
-    size. Arithmetic gives plain integers.
+    size. Arithmetic gives plain integers, and comparisons plain answers, that hold for this size
+    only: where the user's code asks for one, ``on_use`` is called.
     """
 
     axis: int
+    on_use: Callable[[], None] | None
 
-    def __new__(cls, size: int, axis: int) -> Dim:
+    def __new__(cls, size: int, axis: int, on_use: Callable[[], None] | None = None) -> Dim:
         dim = super().__new__(cls, size)
-        dim.axis = axis
+        dim.axis, dim.on_use = axis, on_use
         return dim
 
     def __getnewargs__(self) -> tuple[int, int]:  # type: ignore[override]
         return int(self), self.axis
+
+    def __getstate__(self) -> None:
+        """Copies and pickles are of the number; they are beyond the trace."""
+
+    def use(self) -> None:
+        """Note that something is computed from the size."""
+        if self.on_use is not None:
+            self.on_use()
+
+
+def _noted(name: str) -> Callable[..., Any]:
+    plain = getattr(int, name)
+
+    def method(self: Dim, *args: Any) -> Any:
+        if not is_ours(sys._getframe(1)):
+            for dim in (self, *args):
+                if isinstance(dim, Dim):
+                    dim.use()
+        return plain(self, *args)
+
+    return method
+
+
+_COMPUTING = ("add", "sub", "mul", "floordiv", "truediv", "mod", "divmod", "pow")
+_ASKING = ("lt", "le", "eq", "ne", "gt", "ge", "neg", "float", "int", "bool")
+for _name in (*_COMPUTING, *(f"r{name}" for name in _COMPUTING), *_ASKING):
+    setattr(Dim, f"__{_name}__", _noted(f"__{_name}__"))
 
 
 def requested_shape(shape: tuple[Any, ...], current: Shape) -> Shape:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convir.frontend.source import user_line
 from convir.ir import (
+    Assumption,
     Builder,
     ConvirError,
     ExecutionError,
@@ -56,6 +57,7 @@ class Recording:
         self._parameters: dict[int, tuple[str, Parameter]] = {}
         self._scopes: dict[int, Running] = {}
         self._used: dict[int, Value] = {}
+        self._assumed: dict[tuple[str, int], tuple[int, Source | None]] = {}
         if root is not None:
             self._register(root, "")
 
@@ -99,6 +101,10 @@ class Recording:
         self._inputs.append((name, value))
         return value
 
+    def assume(self, value: Value, axis: int) -> None:
+        """Note that the user's code computes with a size, or branches on it."""
+        self._assumed.setdefault((value.name, axis), (value.type.shape[axis], user_line()))
+
     def emit(self, op: Op, operands: Sequence[Value]) -> Value:
         """Record a node; a shape or type error names the module and the user's line."""
         self._draft.provenance = Provenance(self.scope, self.source)
@@ -132,7 +138,11 @@ class Recording:
             final[value.name] = graph.input(name, value.type)
         for node in self._draft.nodes:
             graph.append(self._renamed(node, graph, final))
-        return graph.finish([final[value.name] for value in outputs], bindings)
+        assumptions = [
+            Assumption(final[name].name, axis, size, source) for (name, axis), (size, source) in self._assumed.items()
+        ]
+        traced = graph.finish([final[value.name] for value in outputs], bindings)
+        return traced.replace(assumptions=tuple(assumptions))
 
     def _renamed(self, node: Node, graph: Builder, final: dict[str, Value]) -> Node:
         """``node`` under its final names. A leaf module's result is called what the module is called."""

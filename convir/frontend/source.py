@@ -31,11 +31,16 @@ def boundary(function: Callable[P, R]) -> Callable[P, R]:
     return function
 
 
+def is_ours(frame: FrameType) -> bool:
+    """Whether the frontend's own code runs in ``frame``."""
+    return frame.f_code.co_filename.startswith(_OURS)
+
+
 def user_line() -> Source | None:
     """The innermost line outside the frontend, or None if a boundary comes first."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code not in _BOUNDARIES:
-        if not frame.f_code.co_filename.startswith(_OURS):
+        if not is_ours(frame):
             return Source(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None

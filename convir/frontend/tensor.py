@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
@@ -201,7 +202,10 @@ class Tensor(Symbolic):
     @property
     def shape(self) -> tuple[Dim, ...]:
         """The dimensions: integers that remember their axis (see :meth:`reshape`)."""
-        return tuple(Dim(size, axis) for axis, size in enumerate(self.type.shape))
+        recording = self._recording
+        return tuple(
+            Dim(size, axis, partial(recording.assume, self._value, axis)) for axis, size in enumerate(self.type.shape)
+        )
 
     def value_in(self, recording: Recording) -> Value:
         """The value that stands for this tensor; raises TraceError in any trace but its own."""
@@ -256,6 +260,8 @@ def _binary(op_class: Callable[..., Op], a: Operand, b: Operand) -> Tensor:
     if not isinstance(other, (Symbolic, np.ndarray, *_NUMBERS, list, tuple)):
         return cast(Tensor, NotImplemented)
     if isinstance(other, _NUMBERS):
+        if isinstance(other, Dim):
+            other.use()
         # A number takes the tensor's element type; an array keeps its own and must agree.
         constant: NDArray[Any] = np.asarray(other, dtype=tensor.dtype)
         a, b = (a, constant) if tensor is a else (constant, b)

@@ -18,7 +18,7 @@ from convir.ir.errors import (
     UnsupportedError,
     VerifyError,
 )
-from convir.ir.graph import Graph, Node, Parameter, Source, Value, describe_place
+from convir.ir.graph import Assumption, Graph, Node, Parameter, Source, Value, describe_place
 from convir.ir.op import OPS, Op, quiet
 from convir.ir.types import DTYPES, Shape, TensorType
 from convir.ir.verify import verify
@@ -26,6 +26,7 @@ from convir.ir.verify import verify
 __all__ = [
     "DTYPES",
     "OPS",
+    "Assumption",
     "Builder",
     "ConvirError",
     "DTypeError",

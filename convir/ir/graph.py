@@ -44,6 +44,23 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Assumption:
+    """A size that the traced Python code computed with or branched on: the graph is right for this one only.
+
+    Attributes:
+        value: name of the value whose size it was.
+        axis: which dimension of it.
+        size: what it was.
+        source: the user's line.
+    """
+
+    value: str
+    axis: int
+    size: int
+    source: Source | None
+
+
+@dataclass(frozen=True)
 class Value:
     """One SSA value: a name, unique in its graph, and a type."""
 
@@ -112,6 +129,8 @@ class Graph:
         outputs: results; a value may stand here twice.
         bindings: parameter name -> the object whose ``.data`` is the live array. Not part of
             equality; a graph built by hand may leave it empty.
+        assumptions: sizes that the traced code depended on. Rewritten graphs have none: they are
+            re-specialised from the trace.
     """
 
     name: str
@@ -120,6 +139,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Value, ...]
     bindings: Mapping[str, Parameter] = field(default_factory=dict, compare=False, repr=False)
+    assumptions: tuple[Assumption, ...] = field(default=(), compare=False, repr=False)
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:
