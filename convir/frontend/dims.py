@@ -57,7 +57,7 @@ def _noted(name: str) -> Callable[..., Any]:
 
 
 _COMPUTING = ("add", "sub", "mul", "floordiv", "truediv", "mod", "divmod", "pow")
-_ASKING = ("lt", "le", "eq", "ne", "gt", "ge", "neg", "float", "int", "bool")
+_ASKING = ("lt", "le", "eq", "ne", "gt", "ge", "neg", "abs", "round", "float", "int", "bool")
 for _name in (*_COMPUTING, *(f"r{name}" for name in _COMPUTING), *_ASKING):
     setattr(Dim, f"__{_name}__", _noted(f"__{_name}__"))
 

@@ -74,13 +74,13 @@ class Recording:
     def inside(self, module: Module) -> Iterator[None]:
         """What is recorded inside belongs to ``module``."""
         scope = self._scope_of(module)
-        before = len(self._draft.nodes)
+        before = len(self._draft)
         self._running.append(Running(module, scope))
         try:
             yield
         finally:
             self._running.pop()
-        made = self._draft.nodes[before:]
+        made = self._draft.latest(len(self._draft) - before)
         is_leaf = next(module.named_children(), None) is None
         if made and is_leaf and id(module) in self._scopes:
             self._named_after[made[-1].name] = scope.rpartition(".")[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from convir.ir.errors import ConvirError
 from convir.ir.graph import Graph, Node, Parameter, Source, Value, describe_place
@@ -39,6 +40,14 @@ class Builder:
     def nodes(self) -> tuple[Node, ...]:
         """What has been emitted so far, in order."""
         return tuple(self._nodes.values())
+
+    def __len__(self) -> int:
+        """How many nodes have been emitted so far."""
+        return len(self._nodes)
+
+    def latest(self, count: int) -> tuple[Node, ...]:
+        """The last ``count`` nodes, in order."""
+        return tuple(islice(reversed(self._nodes.values()), count))[::-1]
 
     def reserve(self, base: str) -> str:
         """``base`` if it is free, otherwise ``base_1``, ``base_2``, ...; taken from now on."""
@@ -106,7 +115,9 @@ class Builder:
         return outputs
 
     def append(self, node: Node) -> None:
-        """Append a ready-made node; its result names must be free or reserved by the caller."""
+        """Append a ready-made node; raises ConvirError if there is one of its name already."""
+        if node.name in self._nodes:
+            raise ConvirError(f"two nodes are named {node.name!r}", node.where)
         self._taken.update(value.name for value in node.outputs)
         self._nodes[node.name] = node
         self._producer.update((value.name, node) for value in node.outputs)

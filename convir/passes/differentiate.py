@@ -92,7 +92,7 @@ class _Backward:
             self._contribute(value, self.builder.input(f"{value.name}.grad", value.type))
         for node in reversed(self.graph.nodes):
             if node.name in active:
-                self._differentiate(node, active)
+                self._differentiate(node)
         grads = [self._gradient(leaf) for leaf in leaves]
         return sweep(self.builder.finish([*self.graph.outputs, *grads], self.graph.bindings))
 
@@ -104,7 +104,7 @@ class _Backward:
                 raise ConvirError(f"cannot differentiate {self.graph.name} by {name!r}; it has {choices}")
         return [known[name] for name in wrt]
 
-    def _differentiate(self, node: Node, active: set[str]) -> None:
+    def _differentiate(self, node: Node) -> None:
         if any(value.name in self.cotangents for value in node.outputs[1:]):
             raise UnsupportedError("no gradient: gradient rules know ops with one result", node.where)
         if node.name not in self.cotangents:
@@ -113,12 +113,12 @@ class _Backward:
         if rule is None:
             reason = NOT_DIFFERENTIABLE.get(type(node.op), "no gradient rule is registered for it")
             raise UnsupportedError(f"no gradient: {reason}; compile(..., inference=True) needs none", node.where)
-        first = len(self.builder.nodes)
+        before = len(self.builder)
         with self.builder.at(node):
             grads = list(rule(self.builder, node, self._total(node.outputs[0])))
-        emitted = self.builder.nodes[first:]
+        emitted = self.builder.latest(len(self.builder) - before)
         for operand, grad in zip(node.inputs, grads, strict=True):
-            if grad is not None and operand.name in active:
+            if grad is not None:
                 own = grad if grads.count(grad) > 1 else self._named(grad, f"{operand.name}.grad", emitted)
                 self._contribute(operand, own)
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from convir.ir import Graph, Node, TensorType, Value
+from convir.ir.ops import Constant
 from convir.passes.memory_table import memory_json, memory_table
 
 #: Buffers start at multiples of this many bytes: a cache line, and the widest vector register.
@@ -148,7 +149,7 @@ class _Liveness:
     def __init__(self, graphs: tuple[Graph, ...], model_values: Collection[str] | None) -> None:
         self.graphs = graphs
         self.model_values = model_values
-        self.results = _names(graphs[-1].outputs)
+        self.inputs, self.results = _names(graphs[0].inputs), _names(graphs[-1].outputs)
         made = _names(graphs[0].values())
         self.kept = _names(value for graph in graphs[1:] for value in graph.inputs if value.name in made)
         cotangents = [value.name for graph in graphs[1:] for value in graph.inputs if value.name not in made]
@@ -192,7 +193,7 @@ class _Liveness:
             step += 1
 
     def _assign_node(self, node: Node, step: int) -> None:
-        if node.op.kind == "constant":
+        if isinstance(node.op, Constant):
             return
         if node.op.view:
             self._join(node.outputs[0], node.inputs[0])
@@ -235,7 +236,7 @@ class _Liveness:
         return next((kind for kind in kinds if kind != "scratch"), "scratch")
 
     def _value_kind(self, name: str) -> str:
-        if name in _names(self.graphs[0].inputs):
+        if name in self.inputs:
             return "input"
         if name in self.late and (name in self.results or not self._is_scratch(name)):
             return "gradient"
@@ -288,5 +289,5 @@ def _outside_bytes(graphs: Sequence[Graph]) -> int:
     """Bytes of the distinct parameters and constants."""
     outside = {value.name: value.type.nbytes for graph in graphs for value in graph.params}
     for graph in graphs:
-        outside |= {n.name: n.outputs[0].type.nbytes for n in graph.nodes if n.op.kind == "constant"}
+        outside |= {n.name: n.outputs[0].type.nbytes for n in graph.nodes if isinstance(n.op, Constant)}
     return sum(outside.values())

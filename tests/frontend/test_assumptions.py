@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -16,6 +17,7 @@ DEPENDS = {
     "product": lambda x: x * (2 * x.shape[0]),
     "branch": lambda x: x if x.shape[0] > 3 else x * 2,
     "equality": lambda x: x if x.shape == (4, 3) else x * 2,
+    "square root": lambda x: x / math.sqrt(x.shape[0]),
     "float": lambda x: x * float(x.shape[0]),
     "of a result": lambda x: x.T / x.T.shape[1],
 }

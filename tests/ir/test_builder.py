@@ -132,3 +132,20 @@ def test_the_text_form():
 
 def test_values_print_their_type():
     assert str(Value("x", TensorType((2,)))) == "x: f32[2]"
+
+
+def test_a_node_of_a_taken_name_is_not_put_over_the_first():
+    builder, x = start()
+    builder.emit(Relu(), x)
+    (node,) = builder.nodes
+    with pytest.raises(ConvirError, match="two nodes are named 'relu'"):
+        builder.append(node)
+
+
+def test_the_latest_nodes_come_in_order():
+    builder, x = start()
+    for _ in range(3):
+        builder.emit(Relu(), x)
+    assert len(builder) == 3
+    assert builder.latest(2) == builder.nodes[1:]
+    assert builder.latest(0) == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +13,7 @@ from support.graphs import assert_close, bind, block, graph_of, joint, random_va
 from support.random_graphs import random_graphs
 
 from convir import ConvirError, TensorType, UnsupportedError
-from convir.ir import Builder, Graph, Op, verify
+from convir.ir import OPS, Builder, Graph, Op, verify
 from convir.ir.ops import (
     Add,
     Conv2d,
@@ -315,3 +317,29 @@ def test_fused_activations_have_the_gradient_of_the_two_ops(name, op):
     fused = joint(graph_of(MatMul(activation=name), (2, 3), (3, 4), dtype="float64"))
     values = random_values(apart)
     assert_close(results(fused, values), results(apart, values), 1e-12)
+
+
+@pytest.fixture
+def split_op():
+    """An op with two results, for as long as a test runs."""
+
+    @dataclass(frozen=True)
+    class Halves(Op):
+        """``a = x; b = x``"""
+
+        name = "halves"
+        operand_names = ("input",)
+
+        def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+            return (operands[0], operands[0])
+
+    yield Halves()
+    del OPS["halves"]
+
+
+def test_a_second_result_is_refused_and_not_differentiated_to_zero(split_op):
+    builder = Builder("f")
+    _, second = builder.emit_all(split_op, [builder.input("x", TensorType((2,)))])
+    graph = builder.finish([builder.emit(Relu(), second, name="y")], {})
+    with pytest.raises(UnsupportedError, match="halves: no gradient: gradient rules know ops with one result"):
+        Differentiate()(graph)
