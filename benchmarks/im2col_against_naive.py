@@ -11,33 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
+from harness.threads import set_threads
+from harness.timing import ratios, seconds_of, spread
+
 CHANNELS, FILTERS, KERNEL, SIZE = 3, 32, 5, 32
-THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
-
-def seconds_of(run: Callable[[], Any], repeats: int) -> list[float]:
-    """Seconds of each of ``repeats`` calls."""
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - begin)
-    return seconds
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Least, quartiles and most."""
-    import numpy as np
-
-    least, low, median, high, most = (float(value) for value in np.percentile(values, [0, 25, 50, 75, 100]))
-    return {"min": least, "25 %": low, "median": median, "75 %": high, "max": most}
 
 
 def measured(batch: int, padding: int, rounds: int, repeats: int, threads: int) -> dict[str, Any]:
@@ -67,7 +48,7 @@ def measured(batch: int, padding: int, rounds: int, repeats: int, threads: int) 
         "threads": threads,
         "numpy": np.__version__,
         "seconds": {name: spread(values) for name, values in seconds.items()},
-        "naive_over_im2col": spread([a / b for a, b in zip(seconds["naive"], seconds["im2col"], strict=True)]),
+        "naive_over_im2col": spread(ratios(seconds["naive"], seconds["im2col"])),
         "difference": float(np.abs(found - expected).max() / np.abs(expected).max()),
         "scratch_bytes": {
             "planned": im2col.memory.scratch_bytes("im2col"),
@@ -108,7 +89,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     # BLAS reads these once, when NumPy is imported; that is why the imports stand inside functions.
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(options.threads)))
+    set_threads(options.threads)
     result = measured(options.batch, options.padding, options.rounds, options.repeats, options.threads)
     print(json.dumps(result, indent=2) if options.json else report(result))
     planned, formula, _ = result["scratch_bytes"].values()

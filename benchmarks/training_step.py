@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+from harness.threads import set_threads, usable_cpus
+from harness.timing import interleaved, quartiles, ratios
 
 LR, MOMENTUM = 0.01, 0.9
 WARM_UP = 10
-THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 def convir_step(batch: int, images: Any, labels: Any) -> tuple[Callable[[], float], dict[str, Any]]:
@@ -72,19 +69,6 @@ def torch_step(weights: dict[str, Any], images: Any, labels: Any) -> Callable[[]
     return step
 
 
-def interleaved(steps: list[Callable[[], float]], rounds: int) -> np.ndarray:
-    """Seconds (rounds, steps); in every other round the order is turned round, so that neither always goes first."""
-    import numpy as np
-
-    seconds = np.empty((rounds, len(steps)))
-    for i in range(rounds):
-        for which in range(len(steps))[:: 1 if i % 2 else -1]:
-            begin = time.perf_counter()
-            steps[which]()
-            seconds[i, which] = time.perf_counter() - begin
-    return seconds
-
-
 def arrays_allocated(step: Callable[[], float], repeats: int = 10) -> dict[str, int]:
     """The most bytes that a step holds beyond what was there before it, and those that stay after ten."""
     step()
@@ -97,13 +81,6 @@ def arrays_allocated(step: Callable[[], float], repeats: int = 10) -> dict[str, 
     after, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return {"peak_bytes_per_step": peak - before, "bytes_kept": after - before}
-
-
-def quartiles(values: np.ndarray) -> list[float]:
-    """25 %, median, 75 %."""
-    import numpy as np
-
-    return [float(value) for value in np.percentile(values, [25, 50, 75])]
 
 
 def measured(batch: int, rounds: int, threads: int) -> dict[str, Any]:
@@ -121,7 +98,7 @@ def measured(batch: int, rounds: int, threads: int) -> dict[str, Any]:
     ours, weights = convir_step(batch, images, labels)
     theirs = torch_step(weights, images, labels)
     losses = [[ours(), theirs()] for _ in range(WARM_UP)]
-    seconds = interleaved([ours, theirs], rounds)
+    our_seconds, their_seconds = interleaved([ours, theirs], rounds)
     return {
         "schema": "convir.benchmark.training_step/1",
         "batch": batch,
@@ -129,8 +106,8 @@ def measured(batch: int, rounds: int, threads: int) -> dict[str, Any]:
         "threads": threads,
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "seconds": {"convir": quartiles(seconds[:, 0]), "torch": quartiles(seconds[:, 1])},
-        "torch_over_convir": quartiles(seconds[:, 1] / seconds[:, 0]),
+        "seconds": {"convir": quartiles(our_seconds), "torch": quartiles(their_seconds)},
+        "torch_over_convir": quartiles(ratios(their_seconds, our_seconds)),
         "loss_difference": float(np.abs(np.diff(losses)).max()),
         "convir_memory": arrays_allocated(ours),
     }
@@ -156,13 +133,6 @@ def report(result: dict[str, Any]) -> str:
     ).text()
 
 
-def usable_cpus() -> int:
-    """The CPUs that this process may run on; where the system does not tell, all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=64)
@@ -171,7 +141,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     # BLAS reads these once, when NumPy is imported; that is why the imports stand inside functions.
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, str(options.threads)))
+    set_threads(options.threads)
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError:

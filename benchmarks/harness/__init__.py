@@ -1,0 +1,1 @@
+"""What the benchmarks share: threads, timing, workloads, engines in processes of their own, reports."""
