@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from convir.ir import Graph, Node, UnsupportedError, Value
 from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
+from convir.passes.lower_conv.direct import DIRECT
 from convir.passes.lower_conv.im2col import IM2COL
 from convir.passes.lower_conv.naive import NAIVE
 from convir.passes.lower_conv.strategy import Lower, Strategy
 from convir.passes.rewrite import Rewriter, rewrite
 
 #: Every strategy there is, in the order in which reports list them.
-STRATEGIES: tuple[Strategy, ...] = (NAIVE, IM2COL)
+STRATEGIES: tuple[Strategy, ...] = (NAIVE, IM2COL, DIRECT)
 
 DEFAULT = IM2COL.name
 

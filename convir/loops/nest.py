@@ -1,0 +1,123 @@
+"""Loop nests as data: axes, and what is stored at each point of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from convir.ir import TensorType
+from convir.loops.affine import Affine, Axis
+from convir.loops.expr import Expr, Index, Load, Reduce, moved, transform, walk
+
+
+@dataclass(frozen=True)
+class Store:
+    """``operand[offset] = value``"""
+
+    operand: str
+    offset: Affine
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Nest:
+    """For every point of ``axes``, in any order: all stores.
+
+    Attributes:
+        axes: the loops whose points are independent of each other.
+        reduced: the axes that reductions in the stores' values run over.
+        stores: what is written at each point; no two points write one element.
+    """
+
+    axes: tuple[Axis, ...]
+    reduced: tuple[Axis, ...]
+    stores: tuple[Store, ...]
+
+    @property
+    def points(self) -> int:
+        """How often the stores happen."""
+        return prod(axis.extent for axis in self.axes)
+
+    def extent(self, name: str) -> int:
+        """The extent of the axis called ``name``."""
+        return next(axis.extent for axis in (*self.axes, *self.reduced) if axis.name == name)
+
+    def parts(self) -> Iterator[Expr]:
+        """Every part of every stored value."""
+        for store in self.stores:
+            yield from walk(store.value)
+
+    def offsets(self) -> Iterator[Affine]:
+        """Every index expression."""
+        yield from (store.offset for store in self.stores)
+        yield from (part.offset for part in self.parts() if isinstance(part, Load | Index))
+
+    def moved(self, move: Callable[[Affine], Affine]) -> Nest:
+        """The same with every index expression changed."""
+        stores = (Store(s.operand, move(s.offset), moved(s.value, move)) for s in self.stores)
+        return replace(self, stores=tuple(stores))
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an op does: nests one after the other, and the temporary arrays between them.
+
+    Attributes:
+        nests: run in order.
+        temporaries: name -> type of what is written and read by the nests only.
+    """
+
+    nests: tuple[Nest, ...]
+    temporaries: tuple[tuple[str, TensorType], ...] = ()
+
+
+def simplified(nest: Nest) -> Nest:
+    """The same loops with axes of extent 1 dropped, and neighbours merged that are one run of memory everywhere.
+
+    ``for w: for n: y[w*N + n] = x[w*N + n]`` is ``for n in range(W*N): y[n] = x[n]``.
+    """
+    ones = [axis.name for axis in (*nest.axes, *nest.reduced) if axis.extent == 1]
+    nest = nest.moved(lambda offset: offset.without(ones))
+    nest = replace(nest, axes=_longer(nest.axes), reduced=_longer(nest.reduced))
+    counted = {name for part in nest.parts() if isinstance(part, Index) for name in part.offset.axes}
+    offsets = list(nest.offsets())
+    axes = _merged(nest.axes, offsets, counted)
+    reduced = _merged(nest.reduced, offsets, counted)
+    gone = {axis.name for axis in (*nest.axes, *nest.reduced)} - {axis.name for axis in (*axes, *reduced)}
+    nest = nest.moved(lambda offset: offset.without(gone))
+    return _with_reduced_axes(replace(nest, axes=axes, reduced=reduced))
+
+
+def _longer(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    return tuple(axis for axis in axes if axis.extent > 1)
+
+
+def _merged(axes: Sequence[Axis], offsets: Sequence[Affine], counted: set[str]) -> tuple[Axis, ...]:
+    """Neighbours merged into the inner one, whose coefficients stay as they are."""
+    merged: list[Axis] = []
+    for axis in reversed(axes):
+        inner = merged[-1] if merged else None
+        if inner is None or {axis.name, inner.name} & counted or not _one_run(axis, inner, offsets):
+            merged.append(axis)
+        else:
+            merged[-1] = Axis(inner.name, axis.extent * inner.extent)
+    return tuple(reversed(merged))
+
+
+def _one_run(outer: Axis, inner: Axis, offsets: Sequence[Affine]) -> bool:
+    return all(offset.coefficient(outer.name) == inner.extent * offset.coefficient(inner.name) for offset in offsets)
+
+
+def _with_reduced_axes(nest: Nest) -> Nest:
+    """Reductions over the axes that are left; those over none stay, as reductions of one element."""
+    left = {axis.name for axis in nest.reduced}
+
+    def change(part: Expr) -> Expr | None:
+        if not isinstance(part, Reduce):
+            return None
+        axes = tuple(name for name in part.axes if name in left)
+        return replace(part, axes=axes, body=transform(part.body, change))
+
+    stores = (replace(store, value=transform(store.value, change)) for store in nest.stores)
+    return replace(nest, stores=tuple(stores))

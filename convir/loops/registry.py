@@ -1,0 +1,58 @@
+"""The one table of loop nests: what each op computes, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convir.ir import Op, TensorType
+from convir.loops.affine import Affine, flat
+from convir.loops.expr import Expr, Load
+from convir.loops.nest import Program, Store
+
+Place = Affine | str | int
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An array that loops read or write: contiguous, of a known type."""
+
+    name: str
+    type: TensorType
+
+    def at(self, *index: Place) -> Load:
+        """The element at ``index``."""
+        return Load(self.name, flat(self.type.shape, index))
+
+    def broadcast(self, *index: Place) -> Load:
+        """The element at ``index`` of what this broadcasts to, by NumPy's rule."""
+        shape = self.type.shape
+        kept = index[len(index) - len(shape) :]
+        return self.at(*(0 if dim == 1 else place for dim, place in zip(shape, kept, strict=True)))
+
+    def store(self, index: Sequence[Place], value: Expr) -> Store:
+        """The statement that stores ``value`` at ``index``."""
+        return Store(self.name, flat(self.type.shape, index), value)
+
+
+#: ``rule(op, operands, results)``: the program, or None where loops cannot say it.
+Rule = Callable[[Any, Sequence[Operand], Sequence[Operand]], Program | None]
+
+LOOPS: dict[type[Op], Rule] = {}
+
+
+def loops(*op_types: type[Op]) -> Callable[[Rule], Rule]:
+    """Register the decorated rule for these op classes."""
+
+    def register(rule: Rule) -> Rule:
+        LOOPS.update(dict.fromkeys(op_types, rule))
+        return rule
+
+    return register
+
+
+def program_for(op: Op, operands: Sequence[Operand], results: Sequence[Operand]) -> Program | None:
+    """The loops of ``op``, or None where there is no rule or it does not hold for these attributes."""
+    rule = LOOPS.get(type(op))
+    return None if rule is None else rule(op, operands, results)
