@@ -7,10 +7,8 @@ runs it forward and backward on NumPy.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from convir import nn, zoo
+from convir import nn
 from convir.common.random import manual_seed
-from convir.compiled import Compiled, compile
-from convir.compiler import pipeline
 from convir.frontend import trace
 from convir.ir import (
     ConvirError,
@@ -26,12 +24,14 @@ from convir.ir import (
     UnsupportedError,
     VerifyError,
 )
-from convir.passes.infer_shapes import infer_shapes
-from convir.reports import estimate, summary
 
 if TYPE_CHECKING:
-    from convir import data, training
+    from convir import data, training, zoo
     from convir.comparison import Comparison, compare
+    from convir.compiled import Compiled, compile
+    from convir.compiler import pipeline
+    from convir.passes.infer_shapes import infer_shapes
+    from convir.reports import estimate, summary
 
 __version__ = "0.1.0"
 
@@ -64,21 +64,29 @@ __all__ = [
     "zoo",
 ]
 
-#: Imported when first asked for: compiling and running need none of them.
+#: Imported when first asked for (PEP 562), from these modules: writing and tracing a model needs none of them.
 _LAZY = {
     "Comparison": "convir.comparison",
+    "Compiled": "convir.compiled",
     "compare": "convir.comparison",
+    "compile": "convir.compiled",
     "data": "convir.data",
+    "estimate": "convir.reports",
+    "infer_shapes": "convir.passes.infer_shapes",
+    "pipeline": "convir.compiler",
+    "summary": "convir.reports",
     "training": "convir.training",
+    "zoo": "convir.zoo",
 }
 
+if not TYPE_CHECKING:  # a type checker has the imports above, and reports a name that is neither there nor here
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'convir' has no attribute {name!r}")
-    module = import_module(_LAZY[name])
-    # A submodule has been set by the import; a name inside one is kept here, so this runs once.
-    return globals().setdefault(name, getattr(module, name, module))
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'convir' has no attribute {name!r}")
+        module = import_module(_LAZY[name])
+        # A submodule has been set by the import; a name inside one is kept here, so this runs once.
+        return globals().setdefault(name, getattr(module, name, module))
 
 
 def __dir__() -> list[str]:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convir.compiler import Program, as_graph, build, pipeline
+from convir.compiler import Program, as_graph, pipeline
 from convir.frontend import nn, trace
 from convir.ir import ConvirError, ExecutionError, Graph, ShapeError, TensorType, UnsupportedError
 from convir.passes.estimate import CostReport
 from convir.passes.fold_constants import BakeParameters
 from convir.passes.infer_shapes import InferShapes
-from convir.passes.lower_conv import DEFAULT, StrategyChoice
+from convir.passes.lower_conv import StrategyChoice
 from convir.passes.manager import Pass, Stage
 from convir.passes.memory import MemoryPlan
 from convir.profiling import Profile
-from convir.runtime import Executable
+from convir.runtime import Executable, KernelSet, kernels_for, thread_count
 from convir.specialisation import Specialisation, as_array
+from convir.tiling import Division, divide
 from convir.watch import Exclusive, Watch
 
 Array = NDArray[Any]
@@ -33,21 +35,25 @@ KEPT_SPECIALISATIONS = 8
 def compile(
     model: nn.Module | Callable[..., Any] | Graph,
     *specs: Any,
-    conv: StrategyChoice = DEFAULT,
+    conv: StrategyChoice | None = None,
     pool: str = "taps",
     inference: bool = False,
     wrt: Sequence[str] | None = None,
     of: Sequence[int] | None = None,
     passes: Sequence[Pass] | None = None,
+    backend: str = "numpy",
+    threads: int | None = None,
+    tile: int | None = None,
 ) -> Compiled:
-    """Compile a model for NumPy.
+    """Compile a model.
 
     Args:
         model: a module, a function of tensors, or a traced graph. Called with other input shapes, a
             module or function is traced again; a graph has its shape rules run, see
             :func:`convir.infer_shapes`.
         specs: shape or TensorType of each input; a graph has its own and takes none.
-        conv: lowering strategy: a name for all convolutions, or ``{node name: strategy}``.
+        conv: lowering strategy: a name for all convolutions, or ``{node name: strategy}``; None for the one that
+            suits the backend.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops).
         inference: snapshot the parameters, fold what follows from them, leave out dropout; no backward.
         wrt: names of the parameters and inputs that ``backward`` returns gradients of; None for all
@@ -55,24 +61,50 @@ def compile(
         of: positions of the outputs that ``backward`` differentiates and takes cotangents of; None for all
             floating-point ones.
         passes: the pipeline to run instead of ``convir.pipeline(conv=..., ...)``.
+        backend: ``numpy``; ``numba``, which generates loops and compiles them to machine code (kept on disk); or
+            ``auto``: numba where it is installed.
+        threads: how many threads a call may use; None for ``CONVIR_NUM_THREADS``, or all CPUs of the process.
+        tile: samples that run together where the model treats each sample by itself; None to choose by the size of
+            the caches. See :attr:`Compiled.division`.
 
     Raises:
         TraceError, ShapeError, DTypeError: the model cannot be traced with these shapes.
-        UnsupportedError: an unknown strategy, or an op without gradient (``inference=True`` needs none).
+        UnsupportedError: an unknown strategy or backend, a backend that is not installed, or an op without gradient
+            (``inference=True`` needs none).
+        ConvirError: ``threads`` or ``tile`` is not a positive integer.
         MemoryLimitError: the plan is larger than the machine; nothing was allocated.
     """
+    settings = _Settings(kernels_for(backend), thread_count(threads), _checked_tile(tile))
     chosen = {"conv": conv, "pool": pool, "inference": inference, "wrt": wrt, "of": of}
     if passes is None:
-        passes = pipeline(**chosen)  # type: ignore[arg-type]
+        passes = pipeline(**{**chosen, "conv": settings.kernels.conv if conv is None else conv})  # type: ignore[arg-type]
     elif chosen != _DEFAULTS:
         given = ", ".join(f"{name}=" for name, value in chosen.items() if value != _DEFAULTS[name])
         raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")
     graph = as_graph(model, specs)
     passes = tuple(_with_snapshot(transform, graph) for transform in passes)
-    return Compiled(model, passes, build(graph, passes))
+    return Compiled(model, passes, settings, settings.divide(graph, passes))
 
 
-_DEFAULTS = {"conv": DEFAULT, "pool": "taps", "inference": False, "wrt": None, "of": None}
+@dataclass(frozen=True)
+class _Settings:
+    """How programs run, for all specialisations of a compiled model."""
+
+    kernels: KernelSet
+    threads: int
+    tile: int | None
+
+    def divide(self, graph: Graph, passes: Sequence[Pass]) -> Division:
+        return divide(graph, passes, self.kernels, self.threads, self.tile)
+
+
+def _checked_tile(tile: int | None) -> int | None:
+    if tile is None or (isinstance(tile, Integral) and not isinstance(tile, bool) and tile > 0):
+        return tile if tile is None else int(tile)
+    raise ConvirError(f"tile is a positive number of samples, or None to choose one; not {tile!r}")
+
+
+_DEFAULTS = {"conv": None, "pool": "taps", "inference": False, "wrt": None, "of": None}
 
 
 class Compiled:
@@ -83,25 +115,33 @@ class Compiled:
     memory, so it serves one thread at a time: :meth:`clone` for another.
     """
 
-    def __init__(self, model: Any, passes: tuple[Pass, ...], program: Program, flags: Any = None) -> None:
+    def __init__(
+        self, model: Any, passes: tuple[Pass, ...], settings: _Settings, division: Division, flags: Any = None
+    ) -> None:
         self._model = model
         self._passes = passes
+        self._settings = settings
         self._watch = Watch(model)
         self._is_snapshot = any(isinstance(transform, BakeParameters) for transform in passes)
-        # The training flags of which ``program`` is the trace.
+        # The training flags of which ``division`` is the trace.
         self._flags = self._current_flags() if flags is None else flags
         self._alone = Exclusive()
         self._specialisations: OrderedDict[Any, Specialisation] = OrderedDict()
-        self._current = self._keep(program, self._flags)
+        self._current = self._keep(division, self._flags)
+
+    @property
+    def division(self) -> Division:
+        """How the last call's batch was divided into tiles (before the first call: that of what was compiled)."""
+        return self._current.division
 
     @property
     def program(self) -> Program:
-        """What the last call ran (before the first call: what was compiled)."""
+        """What runs for each tile of the batch, which may be all of it."""
         return self._current.program
 
     @property
     def graph(self) -> Graph:
-        """The lowered graph that a call runs."""
+        """The lowered graph that a call runs for each tile of the batch."""
         return self.program.forward
 
     @property
@@ -116,8 +156,8 @@ class Compiled:
 
     @property
     def memory(self) -> MemoryPlan:
-        """Where everything lives; ``peak_bytes`` is what is allocated."""
-        return self.program.memory
+        """Where everything of one tile lives; ``peak_bytes`` is what is allocated for all of them."""
+        return self.division.memory
 
     @property
     def cost(self) -> CostReport:
@@ -143,7 +183,8 @@ class Compiled:
             ShapeError, DTypeError: the inputs do not fit the model.
         """
         with self._alone:
-            results = tuple(array.copy() for array in self._forward(inputs))
+            arrays = self._select(inputs)
+            results = self._current.call(arrays)
         return results[0] if len(results) == 1 else results
 
     def backward(self, *cotangents: Any) -> dict[str, Array]:
@@ -195,7 +236,7 @@ class Compiled:
 
     def clone(self) -> Compiled:
         """The same model with memory of its own, for another thread; parameters stay shared."""
-        return Compiled(self._model, self._passes, self.program, self._flags)
+        return Compiled(self._model, self._passes, self._settings, self.division, self._flags)
 
     __copy__ = clone
 
@@ -236,7 +277,7 @@ class Compiled:
             self._specialisations.move_to_end(key)
             self._current = self._specialisations[key]
         else:
-            self._current = self._keep(build(self._respecialised(arrays), self._passes), flags)
+            self._current = self._keep(self._settings.divide(self._respecialised(arrays), self._passes), flags)
         self._flags = flags
         return arrays
 
@@ -255,9 +296,9 @@ class Compiled:
             return InferShapes(dict(zip(names, types, strict=True)))(self._model)
         return trace(self._model, *types)
 
-    def _keep(self, program: Program, flags: tuple[bool, ...]) -> Specialisation:
-        made = Specialisation(program)
-        self._specialisations[*(value.type.shape for value in program.model.inputs), flags] = made
+    def _keep(self, division: Division, flags: tuple[bool, ...]) -> Specialisation:
+        made = Specialisation(division, self._passes)
+        self._specialisations[*(value.type.shape for value in division.model.inputs), flags] = made
         if len(self._specialisations) > KEPT_SPECIALISATIONS:
             self._specialisations.popitem(last=False)
         return made

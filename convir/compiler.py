@@ -20,8 +20,9 @@ from convir.passes.lower_conv import DEFAULT, LowerConv, StrategyChoice
 from convir.passes.lower_pool import LowerPool
 from convir.passes.manager import Pass, Stage, run_passes
 from convir.passes.memory import MemoryPlan, plan_memory
+from convir.passes.sink_epilogue import SinkEpilogue
 from convir.passes.split import split
-from convir.runtime import evaluate, scratch_types
+from convir.runtime import NUMPY, KernelSet, evaluate
 
 #: How pooling runs: one vectorised step for each kernel tap, or explicit loops.
 POOLS = ("taps", "naive")
@@ -56,6 +57,7 @@ def pipeline(
             BakeParameters(),
             RemoveDropout(),
             FuseRelu(),
+            SinkEpilogue(),
             LowerConv(conv),
             *lower_pool,
             AssignLayout(),
@@ -68,6 +70,7 @@ def pipeline(
         FoldConstants(evaluate),
         EliminateCommonSubexpressions(),
         FuseRelu(),
+        SinkEpilogue(for_training=True),
         Differentiate(None if wrt is None else tuple(wrt), None if of is None else tuple(of)),
         LowerConv(conv),
         *lower_pool,
@@ -88,8 +91,10 @@ class Program:
         forward: what runs for an answer; its first outputs are the model's.
         backward: what runs for gradients, or None.
         wrt: what the backward's outputs are the gradients of, in order.
-        cotangents: the backward's inputs that the caller passes.
+        of: positions of the model's outputs that are differentiated.
+        cotangents: the backward's inputs that the caller passes, one for each.
         memory: where everything lives.
+        kernels: what runs the nodes.
     """
 
     model: Graph
@@ -97,8 +102,10 @@ class Program:
     forward: Graph
     backward: Graph | None
     wrt: tuple[str, ...]
+    of: tuple[int, ...]
     cotangents: tuple[Value, ...]
     memory: MemoryPlan
+    kernels: KernelSet
 
     @property
     def graphs(self) -> tuple[Graph, ...]:
@@ -121,7 +128,7 @@ def as_graph(model: nn.Module | Callable[..., Any] | Graph, specs: Sequence[Any]
     return model
 
 
-def build(graph: Graph, passes: Sequence[Pass]) -> Program:
+def build(graph: Graph, passes: Sequence[Pass], kernels: KernelSet = NUMPY) -> Program:
     """Run the passes, divide forward from backward, and plan the memory.
 
     Raises:
@@ -129,11 +136,11 @@ def build(graph: Graph, passes: Sequence[Pass]) -> Program:
         UnsupportedError: an unknown strategy, an op without gradient or kernel.
     """
     stages = run_passes(graph, passes)
-    wrt = _differentiated_by(stages, passes)
+    wrt, of = _differentiated(stages, passes)
     joint = stages[-1].graph
     model_values = _model_values(stages, passes)
     if not wrt:
-        return Program(graph, stages, joint, None, (), (), plan_memory([joint], scratch_types, model_values))
+        return Program(graph, stages, joint, None, (), (), (), plan_memory([joint], kernels, model_values), kernels)
     begin = time.perf_counter()
     cotangents = joint.inputs[len(graph.inputs) :]
     halves = split(joint, len(graph.outputs), [value.name for value in cotangents])
@@ -141,8 +148,8 @@ def build(graph: Graph, passes: Sequence[Pass]) -> Program:
         verify(half, after="split")
     seconds = time.perf_counter() - begin
     both = (Stage("split_forward", halves.forward, seconds), Stage("split_backward", halves.backward, seconds))
-    memory = plan_memory([halves.forward, halves.backward], scratch_types, model_values)
-    return Program(graph, (*stages, *both), halves.forward, halves.backward, wrt, cotangents, memory)
+    memory = plan_memory([halves.forward, halves.backward], kernels, model_values)
+    return Program(graph, (*stages, *both), halves.forward, halves.backward, wrt, of, cotangents, memory, kernels)
 
 
 def _model_values(stages: Sequence[Stage], passes: Sequence[Pass]) -> set[str]:
@@ -152,9 +159,9 @@ def _model_values(stages: Sequence[Stage], passes: Sequence[Pass]) -> set[str]:
     return {value.name for stage in stages[: last + 1] for value in stage.graph.values()}
 
 
-def _differentiated_by(stages: Sequence[Stage], passes: Sequence[Pass]) -> tuple[str, ...]:
-    """What the joint graph's gradients stand for; empty without differentiation."""
+def _differentiated(stages: Sequence[Stage], passes: Sequence[Pass]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """What the gradients are by (names) and of (positions of outputs); empty without differentiation."""
     for stage, transform in zip(stages, passes, strict=False):
         if isinstance(transform, Differentiate):
-            return transform.targets(stage.graph)
-    return ()
+            return transform.targets(stage.graph), transform.sources(stage.graph)
+    return (), ()

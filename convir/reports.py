@@ -12,6 +12,8 @@ from convir.passes import estimate as _costs
 from convir.passes.lower_conv import DEFAULT, StrategyChoice
 from convir.passes.memory import MemoryPlan
 from convir.passes.summary import Summary, summarize
+from convir.runtime import NUMPY, thread_count
+from convir.tiling import divide
 
 Model = nn.Module | Callable[..., Any] | Graph
 
@@ -25,17 +27,18 @@ def estimate(model: Model, *specs: Any, conv: StrategyChoice = DEFAULT) -> _cost
         conv: the lowering that the as-lowered columns and the memory plans are for.
 
     Returns:
-        MACs, FLOPs, bytes and parameters of every node, and the bytes of the arena that
-        ``convir.compile`` allocates without a backward (``peak_bytes``, for ``wrt=()``) and with one
+        MACs, FLOPs, bytes and parameters of every node, and the bytes of the arenas that
+        ``convir.compile`` allocates on this machine, with its number of threads: without a backward
+        (``peak_bytes``, for ``wrt=()``) and with one
         (``training_peak_bytes``; None where an op has no gradient or nothing is differentiable).
         ``inference=True`` may fold more away and need less.
     """
     graph = as_graph(model, specs)
-    inference = build(graph, pipeline(conv=conv, wrt=()))
+    passes = pipeline(conv=conv, wrt=())
     return _costs.estimate(
         graph,
-        lowered=inference.graphs,
-        memory=inference.memory,
+        lowered=build(graph, passes).graphs,
+        memory=divide(graph, passes, NUMPY, thread_count()).memory,
         training_memory=_training_plan(graph, conv),
     )
 
@@ -53,7 +56,7 @@ def summary(model: Model, *specs: Any, depth: int | None = None) -> Summary:
 
 def _training_plan(graph: Graph, conv: StrategyChoice) -> MemoryPlan | None:
     try:
-        program = build(graph, pipeline(conv=conv))
+        division = divide(graph, pipeline(conv=conv), NUMPY, thread_count())
     except UnsupportedError:
         return None
-    return program.memory if program.backward is not None else None
+    return division.memory if division.program.backward is not None else None

@@ -1,5 +1,10 @@
 """Settings for every test; helpers live in ``support``."""
 
+import os
+
+# Before convir is imported, and for the processes that tests start: figures that are the same on every machine.
+os.environ.setdefault("CONVIR_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 

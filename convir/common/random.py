@@ -8,7 +8,7 @@ import numpy as np
 
 from convir.common.errors import ConvirError
 
-_default = np.random.default_rng()
+_default: np.random.Generator | None = None
 
 
 class SeedError(ConvirError, ValueError):
@@ -36,4 +36,7 @@ def manual_seed(seed: int) -> None:
 
 def default_generator() -> np.random.Generator:
     """The generator that :func:`manual_seed` sets."""
+    global _default
+    if _default is None:  # made when first drawn from: NumPy imports numpy.random only then
+        _default = np.random.default_rng()
     return _default

@@ -11,7 +11,8 @@ from convir.comparison.contender import Contender, origin_of
 from convir.comparison.error import Errors
 from convir.comparison.report import ComparisonRow
 from convir.ir import Graph
-from convir.passes.memory import MemoryPlan, steps
+from convir.passes.liveness import steps
+from convir.passes.memory import MemoryPlan
 
 
 def comparison_rows(graph: Graph, contenders: Sequence[Contender], errors: Errors) -> tuple[ComparisonRow, ...]:

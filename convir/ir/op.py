@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -18,12 +18,23 @@ def quiet(default: Any) -> Any:
     return field(default=default, metadata={"quiet": True})
 
 
+class _Immutable:
+    """``dataclass(frozen=True)`` lets a subclass without the decorator have attributes assigned; this does not."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to {name!r} of {self}: an op is immutable")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete {name!r} of {self}: an op is immutable")
+
+
 @dataclass(frozen=True)
-class Op:
+class Op(_Immutable):
     """Base of all operations.
 
     A subclass is a frozen dataclass: its fields are the op's attributes, its docstring gives its
     equation, and :meth:`infer` is *the* shape rule, used to build, to verify and to re-specialise.
+    One that adds no attributes inherits all that the decorator makes, and goes without it.
     Subclasses that set ``name`` enter :data:`OPS`.
     """
 

@@ -1,28 +1,19 @@
-"""Absorbing the transposes that are left between spatial ops and matrix products.
-
-Activations (C, H, W, N) flattened for a linear layer are (C*H*W, N): the matrix that the product
-wants, transposed; and BLAS takes a transposed operand as a flag.
-"""
+"""Absorbing the transposes that are left at matrix products: BLAS takes a transposed operand as a flag."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from math import prod
 
 from convir.ir import Graph, Node, Value
-from convir.ir.ops import Flatten, MatMul, Reshape, Transpose
+from convir.ir.ops import MatMul, Reshape, Transpose
 from convir.passes.rewrite import Rewriter, rewrite
-
-#: The axes of one tensor that stand for one axis of another, for each axis of the other.
-Groups = tuple[tuple[int, ...], ...]
+from convir.passes.transposition import SWAP, reshape_blocks
 
 
 @dataclass(frozen=True)
 class AbsorbTransposes:
-    """``flatten(transpose(x))  =>  transpose(reshape(x))`` where the merged axes lie side by side in x
+    """``matmul(transpose(a), b)  =>  matmul(a, b, transpose_a=True)``, likewise for b
 
-    ``matmul(transpose(a), b)  =>  matmul(a, b, transpose_a=True)``, likewise for b;
     ``transpose(matmul(a, b))  =>  matmul(b, a)`` with both flags turned round, also where a reshape
     between them splits axes that stay side by side.
     """
@@ -34,31 +25,11 @@ class AbsorbTransposes:
 
 
 def _absorb(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
-    if isinstance(node.op, Reshape | Flatten):
-        return _merge_before_transpose(rewriter, node, operands[0])
     if isinstance(node.op, Transpose):
         return _transpose_product(rewriter, node, node.op, operands[0])
     if isinstance(node.op, MatMul):
         return _into_flags(rewriter, node, node.op, operands)
     return None
-
-
-def _merge_before_transpose(rewriter: Rewriter, node: Node, operand: Value) -> Value | None:
-    """``reshape(transpose(x)) => transpose(reshape(x))`` for a reshape that merges neighbours of x."""
-    producer = rewriter.producer(operand)
-    if producer is None or not isinstance(producer.op, Transpose):
-        return None
-    groups = _groups(operand.type.shape, node.outputs[0].type.shape)
-    source = producer.inputs[0]
-    if groups is None:
-        return None
-    sources = [tuple(producer.op.permutation[axis] for axis in group) for group in groups]
-    if not all(map(_side_by_side, sources)):
-        return None
-    order = sorted(range(len(sources)), key=lambda index: sources[index])
-    merged = Reshape(tuple(prod(source.type.shape[axis] for axis in sources[index]) for index in order))
-    back = Transpose(tuple(order.index(index) for index in range(len(order))))
-    return rewriter.emit(back, rewriter.emit(merged, source), name=node.name)
 
 
 def _transpose_product(rewriter: Rewriter, node: Node, op: Transpose, operand: Value) -> Value | None:
@@ -68,16 +39,18 @@ def _transpose_product(rewriter: Rewriter, node: Node, op: Transpose, operand: V
     if producer is None or not rewriter.used_once(old):
         return None
     if isinstance(producer.op, MatMul):
-        return _turned(rewriter, producer) if op.permutation == (1, 0) else None
+        return _turned(rewriter, producer) if op.permutation == SWAP else None
     product = rewriter.producer(producer.inputs[0]) if isinstance(producer.op, Reshape) else None
     before = rewriter.graph.producers.get(old.name)
     if product is None or before is None or not rewriter.used_once(before.inputs[0]):
         return None
-    groups = _groups(operand.type.shape, producer.inputs[0].type.shape)
-    places = [tuple(op.permutation.index(axis) for axis in group) for group in groups or ()]
-    if len(places) != 2 or not all(map(_side_by_side, places)) or places[0] < places[1]:
-        return None
     if not _can_turn(product):
+        return None
+    blocks = reshape_blocks(product.outputs[0].type.shape, operand.type.shape)
+    if [rows_or_columns for rows_or_columns, _ in blocks] != [(0,), (1,)]:
+        return None
+    (_, rows), (_, columns) = blocks
+    if op.permutation != columns + rows:
         return None
     rewriter.discard(producer)
     turned = _turned(rewriter, product)
@@ -119,22 +92,3 @@ def _before_swap(rewriter: Rewriter, value: Value) -> Value | None:
     rank = value.type.rank
     swap = (*range(rank - 2), rank - 1, rank - 2)
     return producer.inputs[0] if producer.op.permutation == swap else None
-
-
-def _groups(fine: tuple[int, ...], coarse: tuple[int, ...]) -> Groups | None:
-    """Which neighbouring axes of ``fine`` make up each axis of ``coarse``; None where they do not."""
-    groups: list[tuple[int, ...]] = []
-    axis = 0
-    for size in coarse:
-        first, total = axis, 1
-        while axis < len(fine) and total * fine[axis] <= size and (total < size or fine[axis] == 1):
-            total *= fine[axis]
-            axis += 1
-        if total != size or axis == first:
-            return None
-        groups.append(tuple(range(first, axis)))
-    return tuple(groups) if axis == len(fine) else None
-
-
-def _side_by_side(axes: tuple[int, ...]) -> bool:
-    return all(after == before + 1 for before, after in pairwise(axes))

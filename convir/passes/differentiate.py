@@ -45,23 +45,24 @@ class Differentiate:
 
     def __call__(self, graph: Graph) -> Graph:
         targets = self.targets(graph)
-        return _Backward(graph, self.name).run(targets, self._sources(graph)) if targets else graph
+        of = [graph.outputs[index] for index in self.sources(graph)]
+        return _Backward(graph, self.name).run(targets, of) if targets else graph
 
     def targets(self, graph: Graph) -> tuple[str, ...]:
         """The names that the gradients of ``graph`` stand for, in order."""
-        if not self._sources(graph):
+        if not self.sources(graph):
             return ()
         return trainable(graph) if self.wrt is None else self.wrt
 
-    def _sources(self, graph: Graph) -> list[Value]:
-        """The outputs that are differentiated."""
+    def sources(self, graph: Graph) -> tuple[int, ...]:
+        """Positions of the outputs of ``graph`` that are differentiated."""
         floats = {i: value for i, value in enumerate(graph.outputs) if value.type.is_float}
         chosen = tuple(floats) if self.of is None else self.of
         unknown = [i for i in chosen if i not in floats]
         if unknown:
             choices = ", ".join(f"{i} ({value})" for i, value in floats.items()) or "none"
             raise ConvirError(f"cannot differentiate output {unknown[0]!r} of {graph.name}; it has {choices}")
-        return [floats[i] for i in chosen]
+        return tuple(chosen)
 
 
 def trainable(graph: Graph) -> tuple[str, ...]:
@@ -117,10 +118,12 @@ class _Backward:
         with self.builder.at(node):
             grads = list(rule(self.builder, node, self._total(node.outputs[0])))
         emitted = self.builder.latest(len(self.builder) - before)
-        for operand, grad in zip(node.inputs, grads, strict=True):
-            if grad is not None:
-                own = grad if grads.count(grad) > 1 else self._named(grad, f"{operand.name}.grad", emitted)
-                self._contribute(operand, own)
+        made = {value.name: index for index, each in enumerate(emitted) for value in each.outputs}
+        pairs = [(operand, grad) for operand, grad in zip(node.inputs, grads, strict=True) if grad is not None]
+        # In the order in which they were made: naming one moves it behind the others.
+        for operand, grad in sorted(pairs, key=lambda pair: made.get(pair[1].name, -1)):
+            own = grad if grads.count(grad) > 1 else self._named(grad, f"{operand.name}.grad", emitted)
+            self._contribute(operand, own)
 
     def _contribute(self, value: Value, cotangent: Value) -> None:
         self.cotangents.setdefault(value.name, []).append(cotangent)

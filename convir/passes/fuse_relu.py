@@ -1,12 +1,12 @@
-"""Fusing what follows a convolution or matmul into its epilogue."""
+"""Fusing what follows a convolution, matmul or max pooling into its epilogue."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from convir.ir import Node, Value
+from convir.ir import Node, Op, Value
 from convir.ir.graph import Graph
-from convir.ir.ops import ACTIVATIONS, Add, Conv2d, MatMul, Reshape, broadcast_shapes
+from convir.ir.ops import ACTIVATIONS, Add, Conv2d, MatMul, MaxPool2d, Reshape, broadcast_shapes
 from convir.passes.rewrite import Rewriter, rewrite
 
 
@@ -14,7 +14,7 @@ from convir.passes.rewrite import Rewriter, rewrite
 class FuseRelu:
     """``relu(conv2d(x, w, b))  =>  conv2d(x, w, b, activation=relu)``
 
-    ``relu(matmul(a, b))    =>  matmul(a, b, activation=relu)``, sigmoid and tanh likewise;
+    ``relu(matmul(a, b))    =>  matmul(a, b, activation=relu)``, max pooling likewise, sigmoid and tanh likewise;
     ``add(conv2d(x, w), b)  =>  conv2d(x, w, b)`` and ``add(matmul(a, b), c)  =>  matmul(a, b, c)``
     where the addend broadcasts as a bias. Only where nobody else reads the unfused result.
     """
@@ -34,33 +34,30 @@ def _fuse(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value 
 
 
 def _fuse_activation(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
-    found = _sole_producer(rewriter, node, operands, 0)
-    if found is None:
+    producer = _sole_producer(rewriter, node, operands, 0)
+    if producer is None:
         return None
-    producer, op = found
-    return _absorb(rewriter, producer, replace(op, activation=node.op.name), producer.inputs)
+    assert isinstance(producer.op, Conv2d | MatMul | MaxPool2d)
+    return _absorb(rewriter, producer, replace(producer.op, activation=node.op.name), producer.inputs)
 
 
 def _fuse_bias(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
     for slot in (0, 1):
-        found = _sole_producer(rewriter, node, operands, slot)
-        if found is None or len(found[0].inputs) == 3:
+        producer = _sole_producer(rewriter, node, operands, slot)
+        if producer is None or isinstance(producer.op, MaxPool2d) or len(producer.inputs) == 3:
             continue
-        producer, op = found
         bias = _as_bias(rewriter, producer, operands[1 - slot])
         if bias is not None:
-            return _absorb(rewriter, producer, op, (*producer.inputs, bias))
+            return _absorb(rewriter, producer, producer.op, (*producer.inputs, bias))
     return None
 
 
-def _sole_producer(
-    rewriter: Rewriter, node: Node, operands: tuple[Value, ...], slot: int
-) -> tuple[Node, Conv2d | MatMul] | None:
-    """The convolution or matmul without activation whose result only ``node`` reads, in this slot."""
+def _sole_producer(rewriter: Rewriter, node: Node, operands: tuple[Value, ...], slot: int) -> Node | None:
+    """The op with an epilogue, and no activation in it, whose result only ``node`` reads, in this slot."""
     producer = rewriter.producer(operands[slot])
-    if producer is None or not isinstance(producer.op, Conv2d | MatMul) or producer.op.activation is not None:
+    if producer is None or not isinstance(producer.op, Conv2d | MatMul | MaxPool2d):
         return None
-    return (producer, producer.op) if rewriter.used_once(node.inputs[slot]) else None
+    return producer if producer.op.activation is None and rewriter.used_once(node.inputs[slot]) else None
 
 
 def _as_bias(rewriter: Rewriter, producer: Node, addend: Value) -> Value | None:
@@ -77,7 +74,7 @@ def _as_bias(rewriter: Rewriter, producer: Node, addend: Value) -> Value | None:
     return rewriter.emit(Reshape((channels,)), addend)
 
 
-def _absorb(rewriter: Rewriter, producer: Node, op: Conv2d | MatMul, operands: tuple[Value, ...]) -> Value:
+def _absorb(rewriter: Rewriter, producer: Node, op: Op, operands: tuple[Value, ...]) -> Value:
     """Re-emit ``producer`` with more work, under its own name, in the place of its reader."""
     rewriter.discard(producer)
     with rewriter.at(producer):

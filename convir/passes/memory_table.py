@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from convir.common.table import Column, TextTable, format_bytes
 
 if TYPE_CHECKING:
-    from convir.passes.memory import Buffer, MemoryPlan
+    from convir.passes.liveness import Buffer
+    from convir.passes.memory import MemoryPlan
 
 #: Name and version of what :func:`memory_json` returns.
 SCHEMA = "convir.memory/1"
@@ -33,11 +34,18 @@ def memory_table(plan: MemoryPlan) -> TextTable:
         [_row(plan, buffer) for buffer in buffers],
         title=f"Memory of {' then '.join(graph.name for graph in plan.graphs)}",
         notes=(
-            f"Arena: {format_bytes(plan.peak_bytes)} ({plan.peak_bytes} bytes); parameters and constants outside it: "
+            f"{_arenas(plan)}; parameters and constants outside it: "
             f"{format_bytes(plan.parameter_bytes)}. Without reuse the buffers would take {format_bytes(without)}.",
             f"At the peak (step {plan.peak_step}): {kinds}.",
         ),
     )
+
+
+def _arenas(plan: MemoryPlan) -> str:
+    one = f"{format_bytes(plan.arena_bytes)} ({plan.arena_bytes} bytes)"
+    if plan.arenas == 1:
+        return f"Arena: {one}"
+    return f"{plan.arenas} arenas of {one} each, one for each tile or thread: {format_bytes(plan.peak_bytes)}"
 
 
 def _row(plan: MemoryPlan, buffer: Buffer) -> list[str]:
@@ -54,6 +62,8 @@ def memory_json(plan: MemoryPlan) -> dict[str, Any]:
         "schema": SCHEMA,
         "graphs": [graph.name for graph in plan.graphs],
         "peak_bytes": plan.peak_bytes,
+        "arena_bytes": plan.arena_bytes,
+        "arenas": plan.arenas,
         "peak_step": plan.peak_step,
         "parameter_bytes": plan.parameter_bytes,
         "peak_by_kind": plan.peak_by_kind(),

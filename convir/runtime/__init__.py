@@ -1,18 +1,29 @@
 """What runs graphs: kernels, the arena, executables."""
 
 from convir.runtime.arena import Arena, machine_bytes
+from convir.runtime.backends import BACKENDS, kernels_for
+from convir.runtime.blas import blas_threads
+from convir.runtime.cpus import thread_count
 from convir.runtime.evaluate import evaluate
-from convir.runtime.executable import BoundStep, Executable, scratch_types
+from convir.runtime.executable import Executable
+from convir.runtime.kernel_set import NUMPY, BoundStep, KernelSet
 from convir.runtime.kernels import KERNELS, Kernel, kernel
+from convir.runtime.workers import parallel
 
 __all__ = [
+    "BACKENDS",
     "KERNELS",
+    "NUMPY",
     "Arena",
     "BoundStep",
     "Executable",
     "Kernel",
+    "KernelSet",
+    "blas_threads",
     "evaluate",
     "kernel",
+    "kernels_for",
     "machine_bytes",
-    "scratch_types",
+    "parallel",
+    "thread_count",
 ]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
-from convir.ir import ConvirError, Graph, Node, TensorType, Value
+from convir.ir import Graph, TensorType, Value
 from convir.ir.ops import Constant
 from convir.runtime.arena import Arena
-from convir.runtime.kernels import Array, Kernel, Step, kernel_for
+from convir.runtime.kernel_set import NUMPY, BoundStep, KernelSet
+from convir.runtime.kernels import Array
 
 
 class Placement(Protocol):
@@ -32,20 +32,12 @@ class Plan(Protocol):
         """The graphs that run one after the other."""
 
     @property
-    def peak_bytes(self) -> int:
+    def arena_bytes(self) -> int:
         """Size of the arena."""
 
     @property
     def buffer_of(self) -> Mapping[str, Placement]:
         """Where each value lives; parameters, constants and their views are not in it."""
-
-
-@dataclass(frozen=True)
-class BoundStep:
-    """A node and the callable that runs it on the arrays it always uses."""
-
-    node: Node
-    run: Step
 
 
 class Executable:
@@ -56,21 +48,27 @@ class Executable:
     Args:
         plan: the memory plan of the program's graphs.
         parameters: the live array of each parameter.
+        kernels: what runs the nodes; the plan was made for them.
+        arena: where everything lives, at least as large as the plan says; None for one of its own.
 
     Raises:
         MemoryLimitError: the arena is larger than the machine; nothing was allocated.
         UnsupportedError: an op without a kernel.
     """
 
-    def __init__(self, plan: Plan, parameters: Mapping[str, Array]) -> None:
+    def __init__(
+        self, plan: Plan, parameters: Mapping[str, Array], kernels: KernelSet = NUMPY, arena: Arena | None = None
+    ) -> None:
         self.plan = plan
-        self.arena = Arena(plan.peak_bytes)
+        self.kernels = kernels
+        self.arena = arena or Arena(plan.arena_bytes)
         self.arrays: dict[str, Array] = dict(parameters)
         for graph in plan.graphs:
             for value in graph.inputs:
                 self.arrays.setdefault(value.name, self._place(value.name, value.type))
         self.halves = tuple(tuple(self._bind(graph)) for graph in plan.graphs)
-        self._steps = tuple(tuple(step.run for step in half) for half in self.halves)
+        names = [graph.name for graph in plan.graphs]
+        self._calls = tuple(kernels.link(name, half) for name, half in zip(names, self.halves, strict=True))
 
     def load(self, value: Value, array: Array) -> None:
         """Copy ``array`` to where ``value`` lives."""
@@ -79,12 +77,12 @@ class Executable:
     def run(self, half: int) -> None:
         """Run one of the program's graphs; overflow gives inf and NaN without a warning, as in every framework."""
         with np.errstate(all="ignore"):
-            for step in self._steps[half]:
-                step()
+            for call in self._calls[half]:
+                call()
 
     def timed(self, half: int) -> tuple[list[float], float]:
-        """Run one of the program's graphs; returns the seconds of each step, and of all."""
-        steps = self._steps[half]
+        """Run one of the program's graphs step by step; returns the seconds of each step, and of all."""
+        steps = [step.run for step in self.halves[half]]
         stamps = [0.0] * (len(steps) + 1)
         with np.errstate(all="ignore"):
             stamps[0] = time.perf_counter()
@@ -111,25 +109,6 @@ class Executable:
                 continue
             outputs = [self._place(value.name, value.type) for value in node.outputs]
             self.arrays.update((value.name, array) for value, array in zip(node.outputs, outputs, strict=True))
-            scratch = [self._place(name, type) for name, type in scratch_of(node)]
-            yield BoundStep(node, _kernel(node).bind(node.op, inputs, [*outputs, *scratch]))
-
-
-def scratch_types(node: Node) -> Sequence[TensorType]:
-    """Types of the temporary arrays that the kernel of ``node`` works in."""
-    if isinstance(node.op, Constant) or node.op.view:
-        return ()
-    operands = [value.type for value in node.inputs]
-    return _kernel(node).scratch(node.op, operands, [value.type for value in node.outputs])
-
-
-def _kernel(node: Node) -> Kernel:
-    try:
-        return kernel_for(node.op)
-    except ConvirError as error:
-        raise error.located(node.where) from None
-
-
-def scratch_of(node: Node) -> list[tuple[str, TensorType]]:
-    """The temporary arrays of ``node`` by the names that the memory plan gives them."""
-    return [(node.scratch_name(index), type) for index, type in enumerate(scratch_types(node))]
+            types = enumerate(self.kernels.scratch(node))
+            scratch = [self._place(node.scratch_name(index), type) for index, type in types]
+            yield self.kernels.bind(node, inputs, [*outputs, *scratch])

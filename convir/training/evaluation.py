@@ -12,7 +12,7 @@ from convir.compiled import compile
 from convir.data import Dataset, positive
 from convir.frontend import nn
 from convir.ir import TensorType
-from convir.passes.lower_conv import DEFAULT, StrategyChoice
+from convir.passes.lower_conv import StrategyChoice
 from convir.training.objective import Loss, objective
 
 Array = NDArray[Any]
@@ -34,7 +34,7 @@ def evaluate(
     *,
     loss: Loss = "cross_entropy",
     batch_size: int = BATCH_SIZE,
-    conv: StrategyChoice = DEFAULT,
+    conv: StrategyChoice | None = None,
 ) -> Evaluation:
     """Loss and accuracy of ``model`` in evaluation mode (dropout does nothing); the model stays as it is.
 
@@ -49,7 +49,7 @@ class Evaluator:
     """An evaluation that is compiled once and repeated while the parameters change."""
 
     def __init__(
-        self, model: nn.Module, loss: Loss, dataset: Dataset, batch_size: int, conv: StrategyChoice = DEFAULT
+        self, model: nn.Module, loss: Loss, dataset: Dataset, batch_size: int, conv: StrategyChoice | None = None
     ) -> None:
         self._dataset = dataset
         self._size = min(positive("the batch size", batch_size), len(dataset))

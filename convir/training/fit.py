@@ -10,7 +10,7 @@ import numpy as np
 from convir.data import Dataset, generator_or_default, positive
 from convir.frontend import nn
 from convir.ir import ConvirError, ShapeError
-from convir.passes.lower_conv import DEFAULT, StrategyChoice
+from convir.passes.lower_conv import StrategyChoice
 from convir.training.evaluation import BATCH_SIZE, Evaluation, Evaluator, Tally, batch_types
 from convir.training.history import Epoch, History
 from convir.training.objective import Loss
@@ -29,7 +29,7 @@ def fit(
     epochs: int = 10,
     batch_size: int = 32,
     generator: np.random.Generator | None = None,
-    conv: StrategyChoice = DEFAULT,
+    conv: StrategyChoice | None = None,
     progress: bool | None = None,
 ) -> History:
     """Train ``model`` on shuffled batches; its parameters change in place.

@@ -12,7 +12,7 @@ from convir.compiled import Compiled, compile
 from convir.frontend import nn, trace
 from convir.frontend.trace import Spec
 from convir.ir import ConvirError, ExecutionError
-from convir.passes.lower_conv import DEFAULT, StrategyChoice
+from convir.passes.lower_conv import StrategyChoice
 from convir.training.objective import Loss, objective
 from convir.training.optimizers import Optimizer, require_optimizer
 
@@ -50,7 +50,7 @@ class Step:
         input_type: Spec,
         target_type: Spec,
         *,
-        conv: StrategyChoice = DEFAULT,
+        conv: StrategyChoice | None = None,
     ) -> None:
         require_optimizer(optimizer)
         function = objective(model, loss, training=True)

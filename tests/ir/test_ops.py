@@ -21,6 +21,7 @@ from convir.ir.ops import (
     Conv2dGradWeight,
     Crop2d,
     CrossEntropy,
+    CrossEntropyGrad,
     DropoutMask,
     Flatten,
     Im2col,
@@ -61,6 +62,9 @@ INFERRED = [
     (MaxPool2d((2, 2), kernel_size=(2, 2)), [f32(1, 2, 5, 7)], f32(1, 2, 2, 3)),
     (MaxPool2d((2, 2), kernel_size=(2, 2), ceil_mode=True), [f32(1, 2, 5, 7)], f32(1, 2, 3, 4)),
     (MaxPool2dTaps((2, 2), kernel_size=(2, 2), layout="CHWN"), [f32(2, 5, 7, 1)], f32(2, 2, 3, 1)),
+    (MaxPool2d((2, 2), kernel_size=(2, 2), activation="relu"), [f32(1, 2, 5, 7), f32(2)], f32(1, 2, 2, 3)),
+    (MaxPool2dTaps((2, 2), kernel_size=(2, 2), layout="CHWN"), [f32(2, 5, 7, 1), f32(2)], f32(2, 2, 3, 1)),
+    (MaxPool2dGrad((2, 2), kernel_size=(2, 2)), [f32(1, 2, 2, 3), f32(1, 2, 5, 7)], f32(1, 2, 5, 7)),
     (AvgPool2dGrad((2, 2), kernel_size=(2, 2), input_size=(5, 7)), [f32(1, 2, 2, 3)], f32(1, 2, 5, 7)),
     (Im2col((3, 2), (2, 1)), [f32(2, 7, 6, 3)], f32(12, 45)),
     (Col2im((3, 2), (2, 1), input_size=(7, 6)), [f32(12, 45)], f32(2, 7, 6, 3)),
@@ -81,6 +85,8 @@ INFERRED = [
     (Pad2d(((1, 2), (0, 3))), [f32(1, 1, 2, 2)], f32(1, 1, 5, 5)),
     (Crop2d(((1, 2), (0, 3))), [f32(1, 1, 5, 5)], f32(1, 1, 2, 2)),
     (CrossEntropy(), [f32(4, 10), i64(4)], f32()),
+    (CrossEntropy(class_axis=0), [f32(10, 4), i64(4)], f32()),
+    (CrossEntropyGrad(class_axis=0), [f32(), f32(10, 4), i64(4)], f32(10, 4)),
     (Constant(Literal(np.zeros((2, 1), "f"))), [], f32(2, 1)),
 ]
 
@@ -130,7 +136,11 @@ REFUSED = [
     (Col2im((2, 2), input_size=(3, 3)), [f32(6, 8)], ShapeError, r"f32\[6,8\] is not a patch matrix"),
     (CrossEntropy(), [f32(4, 10), f32(4)], DTypeError, r"target holds class indices, int64 or int32, got f32\[4\]"),
     (CrossEntropy(), [f32(4, 10), i64(3)], ShapeError, r"target must be i64\[4\], got i64\[3\]"),
-    (CrossEntropy(), [f32(4), i64(4)], ShapeError, r"logits must have 2 dimensions"),
+    (CrossEntropy(), [f32(4), i64(4)], ShapeError, r"logits must have 2 dimensions \(N, classes\)"),
+    (CrossEntropy(class_axis=0), [f32(4), i64(4)], ShapeError, r"logits must have 2 dimensions \(classes, N\)"),
+    (CrossEntropy(class_axis=0), [f32(4, 10), i64(4)], ShapeError, r"target must be i64\[10\], got i64\[4\]"),
+    (MaxPool2d(kernel_size=(2, 2)), [f32(1, 2, 5, 7), f32(3)], ShapeError, r"bias must be f32\[2\], got f32\[3\]"),
+    (MaxPool2dTaps(layout="CHWN"), [f32(2, 5, 7, 1), f32(1)], ShapeError, r"bias must be f32\[2\], got f32\[1\]"),
     (DropoutMask(), [i64(2)], DTypeError, r"like must be float32"),
 ]  # fmt: skip
 
@@ -155,6 +165,8 @@ ATTRIBUTES = [
     (MatMul, {"activation": "gelu"}, "matmul: activation must be one of"),
     (MaxPool2d, {"kernel_size": (0, 2)}, "kernel_size must be two integers of at least 1"),
     (MaxPool2d, {"kernel_size": (2, 2), "padding": (2, 0)}, r"padding \(2, 0\) is more than half of the window"),
+    (MaxPool2d, {"activation": "gelu"}, "activation must be one of relu, sigmoid, tanh or None, got 'gelu'"),
+    (CrossEntropy, {"class_axis": 2}, "class_axis must be 0 or 1, got 2"),
     (MaxPool2dTaps, {"layout": "NHWC"}, "layout must be one of NCHW, CHWN, got 'NHWC'"),
     (AvgPool2d, {"divisor_override": 0}, "divisor_override must not be 0"),
     (AvgPool2d, {"dilation": (2, 1)}, "average pooling has no dilation"),

@@ -14,9 +14,10 @@ from convir.ir.ops import (
     NCHW,
     Add,
     AvgPool2dTaps,
+    BroadcastTo,
     Crop2d,
-    Flatten,
     Max,
+    MaxGrad,
     MaxPool2d,
     MaxPool2dTaps,
     Mean,
@@ -89,7 +90,7 @@ def test_two_transposes_become_one():
 )
 def test_moving_axes_of_length_one_is_a_view(shape, order):
     builder, t = transposed(shape, order)
-    assert ops(check(builder.finish([t], {}))) == ["reshape"]
+    assert ops(check(builder.finish([t], {}))) == ([] if set(shape) == {1} else ["reshape"])
 
 
 def test_a_transpose_that_moves_nothing_goes():
@@ -124,11 +125,44 @@ def test_scalars_have_no_layout():
     assert ops(graph) == ["sub", "transpose"]
 
 
-@pytest.mark.parametrize("shape", [(4,), (1, 1, 1, 4), (2, 1, 1)])
-def test_a_transpose_does_not_sink_through_broadcasting(shape):
+@pytest.mark.parametrize("shape", [(4,), (1, 1, 1, 4), (2, 1, 1), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize("swap", [False, True])
+def test_what_broadcasts_is_reshaped_where_that_is_a_view(shape, swap):
     builder, t = transposed()
-    graph = builder.finish([builder.emit(Add(), t, builder.input("z", TensorType(shape)))], {})
-    assert_leaves(ASSIGN, graph)
+    operands = [t, builder.input("z", TensorType(shape))]
+    graph = check(builder.finish([builder.emit(Sub(), *(operands[::-1] if swap else operands), name="y")], {}))
+    assert ops(graph) == ["reshape", "sub", "transpose"]
+    assert graph.node("y").outputs[0].type.shape == (2, 3, 4, 5)
+
+
+def test_a_transpose_does_not_sink_where_what_broadcasts_would_have_to_move():
+    builder, t = transposed()
+    small = builder.input("z", TensorType((5, 2, 1, 1)))
+    assert_leaves(ASSIGN, builder.finish([builder.emit(Add(), t, small)], {}))
+
+
+def test_what_broadcasts_in_the_same_transpose_comes_along():
+    builder, t = transposed()
+    small = builder.emit(Transpose(TO_NCHW), builder.input("z", TensorType((2, 1, 1, 5))))
+    assert ops(check(builder.finish([builder.emit(Add(), small, t)], {}))) == ["add", "transpose"]
+
+
+def test_repeating_follows_the_layout_too():
+    builder, t = transposed()
+    many = builder.emit(BroadcastTo((5, 2, 3, 4)), builder.input("z", TensorType((3, 1))))
+    assert ops(check(builder.finish([builder.emit(Mul(), t, many)], {}))) == [
+        "reshape",
+        "broadcast_to",
+        "mul",
+        "transpose",
+    ]
+
+
+def test_what_is_repeated_over_inner_axes_is_transposed_whole():
+    builder, t = transposed()
+    many = builder.emit(BroadcastTo((5, 2, 3, 4)), builder.input("z", TensorType((5, 2, 1, 1))))
+    graph = check(builder.finish([builder.emit(Mul(), t, many)], {}))
+    assert ops(graph) == ["broadcast_to", "transpose", "mul", "transpose"]
 
 
 @pytest.mark.parametrize("op", [Sum, Mean, Max], ids=lambda op: op.name)
@@ -169,13 +203,16 @@ def test_the_models_own_pooling_stays_as_it_is():
     assert_leaves(ASSIGN, builder.finish([builder.emit(MaxPool2d(kernel_size=(2, 2)), t)], {}))
 
 
-def test_flatten_needs_its_axes_in_order():
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axes", [(0,), (1, 3), (0, 1, 2, 3)], ids=str)
+def test_the_gradient_of_a_maximum_follows_its_axes(axes, keepdims):
     builder, t = transposed()
-    assert ops(check(builder.finish([builder.emit(Flatten(), builder.emit(Relu(), t))], {}))) == [
-        "relu",
-        "transpose",
-        "flatten",
-    ]
+    y = builder.emit(Max(axes, keepdims), t)
+    graph = check(joint(builder.finish([y], {}), "x"))
+    (node,) = [node for node in graph.nodes if isinstance(node.op, MaxGrad)]
+    assert node.outputs[0].type.shape == (2, 3, 4, 5)
+    # The axes that are left are in order already, or the maximum and its cotangent are transposed.
+    assert ops(graph).count("transpose") == (2 if axes == (1, 3) else 0)
 
 
 def test_an_output_in_the_middle_gets_its_own_layout():

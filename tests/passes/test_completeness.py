@@ -1,4 +1,4 @@
-"""Whoever adds an op knows the four places: this names the one that was forgotten."""
+"""Whoever adds an op knows the places: this names the one that was forgotten."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from support.gradient_samples import SAMPLES
 
 from convir.ir import OPS, ops
 from convir.ir.ops import Constant
+from convir.passes.batch import NOT_TILED
+from convir.passes.batch import RULES as BATCH_RULES
 from convir.passes.cost import RULES
 from convir.passes.grad import GRADIENTS, NOT_DIFFERENTIABLE
 from convir.runtime import KERNELS
@@ -28,6 +30,10 @@ def test_every_op_has_a_cost_rule():
     assert missing(lambda cls: cls in RULES) == []
 
 
+def test_every_op_has_a_batch_rule_or_a_reason():
+    assert missing(lambda cls: (cls in BATCH_RULES) != (cls in NOT_TILED)) == []
+
+
 def test_every_op_has_a_kernel_but_views_and_constants():
     assert missing(lambda cls: (cls in KERNELS) != (cls.view or cls is Constant)) == []
 
@@ -43,6 +49,23 @@ def test_every_op_is_a_frozen_dataclass_with_its_equation():
     assert missing(lambda cls: "`" in (cls.__doc__ or "")) == []
 
 
+def test_no_attribute_was_added_without_the_decorator():
+    for cls in OURS:
+        added = [each for each in cls.__mro__ if "__dataclass_fields__" not in vars(each)]
+        hints = {name: hint for each in added for name, hint in vars(each).get("__annotations__", {}).items()}
+        assert {name: hint for name, hint in hints.items() if "ClassVar" not in str(hint)} == {}, cls
+
+
+@pytest.mark.parametrize("cls", OURS, ids=lambda cls: cls.name)
+def test_ops_are_immutable(cls):
+    op = SAMPLES[cls][0][0]
+    for name in ("name", "novel", *(field.name for field in dataclasses.fields(cls))):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(op, name, 1)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            delattr(op, name)
+
+
 def test_every_op_belongs_to_a_family():
     kinds = {"convolution", "matmul", "pooling", "activation", "elementwise", "reduction", "layout", "loss"}
     assert {cls.kind for cls in OURS} == kinds | {"constant", "random"}
@@ -52,7 +75,7 @@ def test_every_op_is_exported():
     assert missing(lambda cls: getattr(ops, cls.__name__, None) is cls and cls.__name__ in ops.__all__) == []
 
 
-@pytest.mark.parametrize("registry", [GRADIENTS, NOT_DIFFERENTIABLE, RULES, KERNELS])
+@pytest.mark.parametrize("registry", [GRADIENTS, NOT_DIFFERENTIABLE, RULES, KERNELS, BATCH_RULES, NOT_TILED])
 def test_registries_hold_ops_only(registry):
     assert set(registry) <= set(OPS.values())
 
@@ -71,5 +94,7 @@ def test_the_rule_stands_in_the_module_with_the_ops_stem(cls):
     stem = cls.__module__.rpartition(".")[2]
     if cls in GRADIENTS and stem not in ("constant", "random"):
         assert GRADIENTS[cls].__module__ == f"convir.passes.grad.{stem}"
+    if cls in BATCH_RULES:
+        assert BATCH_RULES[cls].__module__ == f"convir.passes.batch.{stem}"
     if cls in KERNELS:
         assert KERNELS[cls].bind.__module__ in (f"convir.runtime.kernels.{stem}", "convir.runtime.kernels.naive")

@@ -144,7 +144,10 @@ POINTWISE = [
     (ops.MaxPool2dTaps((2, 2), kernel_size=(2, 3), layout="CHWN"), [(2, 6, 7, 1)], 2 * 9 * 5),
     (ops.AvgPool2d((2, 2), kernel_size=(2, 3)), [(1, 2, 6, 7)], 2 * 9 * 6),
     (ops.AvgPool2dTaps((2, 2), kernel_size=(2, 3), layout="CHWN"), [(2, 6, 7, 1)], 2 * 9 * 6),
+    (ops.MaxPool2d((2, 2), kernel_size=(2, 3), activation="relu"), [(1, 2, 6, 7), (2,)], 2 * 9 * (5 + 1 + 1)),
+    (ops.MaxPool2d((2, 2), kernel_size=(2, 3), activation="sigmoid"), [(1, 2, 6, 7)], 2 * 9 * (5 + 4)),
     (ops.MaxPool2dGrad((2, 2), kernel_size=(2, 2)), [(1, 2, 3, 3), (1, 2, 6, 6), (1, 2, 3, 3)], 18 * 5),
+    (ops.MaxPool2dGrad((2, 2), kernel_size=(2, 2)), [(1, 2, 3, 3), (1, 2, 6, 6)], 18 * (5 + 3)),
     (
         ops.MaxPool2dGradTaps((2, 2), kernel_size=(2, 2), layout="CHWN"),
         [(2, 3, 3, 1), (2, 6, 6, 1), (2, 3, 3, 1)],
@@ -154,6 +157,8 @@ POINTWISE = [
     (ops.AvgPool2dGradTaps((2, 2), kernel_size=(2, 2), input_size=(6, 6), layout="CHWN"), [(2, 3, 3, 1)], 18 * 5),
     (ops.Im2col((3, 3)), [(2, 5, 5, 4)], 0),
     (ops.Col2im((3, 3), input_size=(5, 5)), [(18, 36)], 18 * 36),
+    (ops.FlipWeight(), [(4, 2, 3, 3)], 0),
+    (ops.Dilate2d((2, 2)), [(2, 3, 3, 4)], 0),
     (ops.Reshape((6,)), [(2, 3)], 0),
     (ops.Flatten(0), [(2, 3)], 0),
     (ops.Transpose((1, 0)), [(2, 3)], 0),
@@ -178,6 +183,9 @@ def test_cross_entropy():
     assert cost(ops.CrossEntropy(), *types, dtypes=("float32", "int64")) == Cost(pointwise=loss)
     grad = rows * (softmax + classes + 1 + classes) + 1  # divide, subtract at the target, scale; grad / N
     assert cost(ops.CrossEntropyGrad(), (), *types, dtypes=("float32", "float32", "int64")) == Cost(pointwise=grad)
+    types = ((classes, rows), (rows,))
+    assert cost(ops.CrossEntropy(0), *types, dtypes=("float32", "int64")) == Cost(pointwise=loss)
+    assert cost(ops.CrossEntropyGrad(0), (), *types, dtypes=("float32", "float32", "int64")) == Cost(pointwise=grad)
 
 
 def test_every_op_is_tested_here():
@@ -186,6 +194,8 @@ def test_every_op_is_tested_here():
         ops.Conv2d,
         ops.Conv2dGradWeight,
         ops.Conv2dGradInput,
+        ops.Conv2dDirect,
+        ops.Conv2dDirectGradWeight,
         ops.MatMul,
         ops.CrossEntropy,
         ops.CrossEntropyGrad,

@@ -8,7 +8,7 @@ from support.graphs import assert_leaves, assert_rewrites
 
 from convir import TensorType
 from convir.ir import Builder
-from convir.ir.ops import Add, Constant, Conv2d, Literal, MatMul, Relu, Sigmoid, Tanh
+from convir.ir.ops import Add, Constant, Conv2d, Literal, MatMul, MaxPool2d, Relu, Sigmoid, Tanh
 from convir.passes.fuse_relu import FuseRelu
 
 FUSE = FuseRelu()
@@ -56,6 +56,28 @@ def test_an_activation_goes_into_the_matrix_product():
           return fc
         """,
     )
+
+
+@pytest.mark.parametrize(("name", "op"), [("relu", Relu()), ("sigmoid", Sigmoid()), ("tanh", Tanh())])
+def test_an_activation_goes_into_the_pooling(name, op):
+    builder = Builder("f")
+    y = builder.emit(MaxPool2d(kernel_size=(2, 2)), builder.input("x", TensorType((1, 2, 3, 3))), name="pool")
+    assert_rewrites(
+        FUSE,
+        builder.finish([builder.emit(op, y)], {}),
+        f"""
+        graph f(x: f32[1,2,3,3]) -> f32[1,2,2,2]:
+          pool = max_pool2d(x, stride=(1, 1), padding=(0, 0), kernel_size=(2, 2), activation={name}) : f32[1,2,2,2]
+          return pool
+        """,
+    )
+
+
+def test_an_addend_stays_behind_the_pooling():
+    """With it inside, a gradient would have to find the maxima again."""
+    builder = Builder("f")
+    y = builder.emit(MaxPool2d(kernel_size=(2, 2)), builder.input("x", TensorType((1, 2, 3, 3))))
+    assert_leaves(FUSE, builder.finish([builder.emit(Add(), y, builder.param("c", TensorType((2, 1, 1))))], {}))
 
 
 @pytest.mark.parametrize("bias_first", [False, True])

@@ -137,6 +137,7 @@ def test_passes_are_named_as_in_the_design():
         "fold_constants",
         "eliminate_common_subexpressions",
         "fuse_relu",
+        "sink_epilogue",
         "differentiate",
         "lower_conv",
         "lower_pool",

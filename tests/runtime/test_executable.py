@@ -6,18 +6,18 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from support.graphs import Bound, graph_of, interpret, random_values
+from support.graphs import Bound, graph_of, random_values, results
 
 import convir
 from convir import TensorType, UnsupportedError, nn, zoo
 from convir.ir import Builder, Op
 from convir.ir.ops import Add, Constant, Flatten, Literal, Mul, Relu, Reshape, Transpose
 from convir.passes.memory import plan_memory
-from convir.runtime import Executable, scratch_types
+from convir.runtime import NUMPY, Executable
 
 
 def executable(graph) -> Executable:
-    return Executable(plan_memory([graph], scratch_types), {name: b.data for name, b in graph.bindings.items()})
+    return Executable(plan_memory([graph], NUMPY), {name: b.data for name, b in graph.bindings.items()})
 
 
 def test_a_program_runs_in_its_arena():
@@ -30,7 +30,7 @@ def test_a_program_runs_in_its_arena():
     (y,) = graph.outputs
     np.testing.assert_array_equal(program.read(y), values["a"] + values["b"])
     assert program.arena.spans(program.read(y))
-    assert program.arena.nbytes == program.plan.peak_bytes
+    assert program.arena.nbytes == program.plan.arena_bytes
 
 
 def test_views_are_the_same_bytes():
@@ -166,4 +166,4 @@ def test_running_twice_gives_the_same():
     first = compiled(values["x"])
     for _ in range(2):
         np.testing.assert_array_equal(compiled(values["x"]), first)
-    np.testing.assert_allclose(first, interpret(compiled.graph, values)["fc3"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(first, results(compiled.graph, values)[0], rtol=1e-4, atol=1e-5)

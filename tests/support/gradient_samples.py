@@ -18,15 +18,19 @@ from convir.ir.ops import (
     Col2im,
     Constant,
     Conv2d,
+    Conv2dDirect,
+    Conv2dDirectGradWeight,
     Conv2dGradInput,
     Conv2dGradWeight,
     Crop2d,
     CrossEntropy,
     CrossEntropyGrad,
+    Dilate2d,
     Div,
     DropoutMask,
     Exp,
     Flatten,
+    FlipWeight,
     Im2col,
     Literal,
     Log,
@@ -137,9 +141,38 @@ def _conv_grads() -> list[Sample]:
     ]
 
 
+def _directs() -> list[Sample]:
+    options = {"stride": (2, 1), "dilation": (1, 2), "groups": 2}
+    return [
+        (Conv2dDirect(), [normal(2, 5, 4, 3), normal(3, 2, 3, 2), normal(3)]),
+        (Conv2dDirect(**options), [normal(4, 6, 5, 2), normal(6, 2, 3, 2)]),
+        (Conv2dDirect((3, 2), activation="tanh"), [normal(1, 6, 5, 1), normal(2, 1, 2, 2), normal(2)]),
+    ]
+
+
+def _direct_grads() -> list[Sample]:
+    options = {"stride": (2, 1), "dilation": (1, 2), "groups": 2}
+    return [
+        (Conv2dDirectGradWeight(kernel_size=(3, 2)), [normal(3, 3, 3, 3), normal(2, 5, 4, 3)]),
+        (Conv2dDirectGradWeight(**options, kernel_size=(3, 2)), [normal(6, 2, 3, 2), normal(4, 6, 5, 2)]),
+    ]
+
+
 def _pools(cls: type, **options: object) -> list[Sample]:
     image = distinct(4, 5, 2, 2) if options else distinct(2, 2, 4, 5)
     return [(cls(**_POOL, **options), [image]), (cls(kernel_size=(2, 2), ceil_mode=True, **options), [image])]
+
+
+def _max_pools(cls: type, **options: object) -> list[Sample]:
+    """Those that average pooling has too, and an epilogue."""
+    image = distinct(4, 5, 2, 2) if options else distinct(2, 4, 5, 2)
+    bias = np.array([0.1, -0.1, 0.05, 0.0])
+    return [
+        *_pools(cls, **options),
+        (cls(**_POOL, **options), [image, bias]),
+        *((cls(**_POOL, **options, activation=name), [image, bias]) for name in ("relu", "sigmoid", "tanh")),
+        (cls(kernel_size=(2, 2), activation="relu", **options), [image]),
+    ]
 
 
 def _avg_pool_grads(cls: type, **options: object) -> list[Sample]:
@@ -150,7 +183,9 @@ def _avg_pool_grads(cls: type, **options: object) -> list[Sample]:
 def _max_pool_grads(cls: type) -> list[Sample]:
     x = distinct(1, 1, 4, 4)
     y = x.reshape(2, 2, 2, 2).max(axis=(1, 3)).reshape(1, 1, 2, 2)
-    return [(cls(kernel_size=(2, 2), stride=(2, 2)), [normal(1, 1, 2, 2), x, y])]
+    op, grad = cls(kernel_size=(2, 2), stride=(2, 2)), normal(1, 1, 2, 2)
+    overlapping = cls(kernel_size=(2, 2), padding=(1, 0))
+    return [(op, [grad, x, y]), (op, [grad, x]), (overlapping, [normal(1, 1, 5, 3), x])]
 
 
 _TARGET = np.array([0, 2, 2])
@@ -180,10 +215,14 @@ SAMPLES: dict[type[Op], list[Sample]] = {
     Conv2d: _convs(),
     Conv2dGradWeight: _conv_grads()[::2],
     Conv2dGradInput: _conv_grads()[1::2],
+    Conv2dDirect: _directs(),
+    Conv2dDirectGradWeight: _direct_grads(),
+    FlipWeight: [(FlipWeight(), [normal(3, 2, 2, 3)]), (FlipWeight(2), [normal(4, 3, 1, 2)])],
+    Dilate2d: [(Dilate2d((2, 3)), [normal(2, 3, 2, 2)]), (Dilate2d((1, 2)), [normal(1, 1, 3, 1)])],
     Im2col: [(Im2col((2, 3), (2, 1), (1, 2)), [normal(2, 5, 7, 2)])],
     Col2im: [(Col2im((2, 3), (2, 1), (1, 2), (5, 7)), [normal(12, 12)])],
-    MaxPool2d: [*_pools(MaxPool2d), (MaxPool2d(dilation=(2, 1), kernel_size=(2, 2)), [distinct(1, 2, 4, 3)])],
-    MaxPool2dTaps: [*_pools(MaxPool2dTaps), *_pools(MaxPool2dTaps, layout=CHWN)],
+    MaxPool2d: [*_max_pools(MaxPool2d), (MaxPool2d(dilation=(2, 1), kernel_size=(2, 2)), [distinct(1, 2, 4, 3)])],
+    MaxPool2dTaps: [*_max_pools(MaxPool2dTaps), *_max_pools(MaxPool2dTaps, layout=CHWN)],
     MaxPool2dGrad: _max_pool_grads(MaxPool2dGrad),
     MaxPool2dGradTaps: _max_pool_grads(MaxPool2dGradTaps),
     AvgPool2d: [*_pools(AvgPool2d), *_pools(AvgPool2d, divisor_override=3, count_include_pad=False)],
@@ -202,8 +241,13 @@ SAMPLES: dict[type[Op], list[Sample]] = {
     CrossEntropy: [
         (CrossEntropy(), [normal(3, 4), _TARGET]),
         (CrossEntropy(), [normal(3, 4), _TARGET.astype("i4")]),
+        (CrossEntropy(class_axis=0), [normal(4, 3), _TARGET]),
+        (CrossEntropy(class_axis=0), [normal(4, 3), _TARGET.astype("i4")]),
     ],
-    CrossEntropyGrad: [(CrossEntropyGrad(), [normal(), normal(3, 4), _TARGET])],
+    CrossEntropyGrad: [
+        (CrossEntropyGrad(), [normal(), normal(3, 4), _TARGET]),
+        (CrossEntropyGrad(class_axis=0), [normal(), normal(4, 3), _TARGET]),
+    ],
     Constant: [(Constant(Literal(normal(2, 3))), [])],
     DropoutMask: [(DropoutMask(0.5), [normal(4, 5)])],
 }

@@ -8,7 +8,7 @@ import numpy as np
 
 from convir.ir import Graph, Node
 from convir.passes.memory import MemoryPlan
-from convir.runtime import Executable, scratch_types
+from convir.runtime import NUMPY, Executable
 from support.graphs import interpret
 
 
@@ -47,7 +47,7 @@ def ranges(plan: MemoryPlan) -> dict[str, tuple[int, int]]:
     types = {value.name: value.type for graph in plan.graphs for value in graph.values()}
     for graph in plan.graphs:
         for node in graph.nodes:
-            types |= {node.scratch_name(index): type for index, type in enumerate(scratch_types(node))}
+            types |= {node.scratch_name(index): type for index, type in enumerate(NUMPY.scratch(node))}
     placed = {name: buffer.offset for name, buffer in plan.buffer_of.items()}
     return {name: (offset, offset + types[name].nbytes) for name, offset in placed.items()}
 
@@ -61,7 +61,7 @@ def assert_plan_is_sound(plan: MemoryPlan) -> None:
         if node.op.view or node.op.kind == "constant":
             continue
         results = [value.name for value in node.outputs]
-        scratch = [node.scratch_name(index) for index in range(len(scratch_types(node)))]
+        scratch = [node.scratch_name(index) for index in range(len(NUMPY.scratch(node)))]
         safe = {shown.get(name, name) for name in needed} & where.keys()
         for written in (*results, *scratch):
             for name in safe - {written}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from hypothesis import strategies as st
@@ -172,10 +172,16 @@ _MOVES: list[Callable[[_Draft], Value | None]] = [
 
 
 @st.composite
-def random_graphs(draw: st.DrawFn, dtype: str = "float64", most: int = 10, smooth: bool = False) -> Graph:
-    """A valid graph with bound parameters; a smooth one has a derivative everywhere."""
+def random_graphs(
+    draw: st.DrawFn,
+    dtype: str = "float64",
+    most: int = 10,
+    smooth: bool = False,
+    images: Sequence[tuple[int, ...]] = _IMAGES,
+) -> Graph:
+    """A valid graph with bound parameters, whose first input has one of the shapes; a smooth one has a derivative."""
     draft = _Draft(draw, dtype, smooth)
-    draft.values.append(draft.builder.input("x", draft.type(*draw(st.sampled_from(_IMAGES)))))
+    draft.values.append(draft.builder.input("x", draft.type(*draw(st.sampled_from(images)))))
     if draw(st.booleans()):
         draft.values.append(draft.builder.input("other", draft.type(2, 3)))
     if draw(st.booleans()):

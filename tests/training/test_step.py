@@ -190,8 +190,10 @@ def test_a_loss_of_one_s_own_with_several_outputs():
     assert [array.tolist() for array in step.outputs] == [[[6.0]], 9.0]
 
 
-def test_after_the_first_call_no_array_is_allocated():
-    """What is left is NumPy's own, of a fixed size: it does not grow with the batch."""
+@pytest.mark.parametrize("threads", [1, 2])
+def test_after_the_first_call_no_array_is_allocated(threads, monkeypatch):
+    """What is left is NumPy's own, of a fixed size a thread: it does not grow with the batch."""
+    monkeypatch.setenv("CONVIR_NUM_THREADS", str(threads))
     peaks = []
     for size in (64, 256):
         step = step_of(zoo.digits_cnn(), size=size, optimizer=Adam())
@@ -208,7 +210,9 @@ def test_after_the_first_call_no_array_is_allocated():
         peaks.append(peak - before)
     small, large = peaks
     # A convolution's result takes 256 KiB at least, in the smaller batch too.
-    assert small == large < 150_000
+    assert max(small, large) < 150_000 * threads
+    # Whether two threads hold their buffers at the same moment is chance.
+    assert threads > 1 or abs(small - large) < 2000
 
 
 def test_a_loss_that_is_not_finite_leaves_the_parameters_alone():

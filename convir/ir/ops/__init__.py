@@ -13,10 +13,11 @@ from convir.ir.ops.activation import (
 )
 from convir.ir.ops.constant import Constant, Literal
 from convir.ir.ops.conv import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
+from convir.ir.ops.direct import Conv2dDirect, Conv2dDirectGradWeight, Dilate2d, DirectConvOp, FlipWeight
 from convir.ir.ops.elementwise import Add, BinaryOp, Div, Exp, Log, Mul, Neg, Sqrt, Sub, UnaryOp, broadcast_shapes
 from convir.ir.ops.im2col import Col2im, Im2col, PatchOp
 from convir.ir.ops.layout import CHWN, NCHW, inverse, permutation, spatial_axes, spatial_size
-from convir.ir.ops.loss import CrossEntropy, CrossEntropyGrad
+from convir.ir.ops.loss import CrossEntropy, CrossEntropyGrad, CrossEntropyOp
 from convir.ir.ops.matmul import MatMul
 from convir.ir.ops.pool import (
     AvgPool2d,
@@ -63,16 +64,22 @@ __all__ = [
     "Col2im",
     "Constant",
     "Conv2d",
+    "Conv2dDirect",
+    "Conv2dDirectGradWeight",
     "Conv2dGradInput",
     "Conv2dGradWeight",
     "ConvOp",
     "Crop2d",
     "CrossEntropy",
     "CrossEntropyGrad",
+    "CrossEntropyOp",
+    "Dilate2d",
+    "DirectConvOp",
     "Div",
     "DropoutMask",
     "Exp",
     "Flatten",
+    "FlipWeight",
     "Im2col",
     "LayoutOp",
     "Literal",

@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from convir.ir.errors import ShapeError
 from convir.ir.op import Op, require_float, require_type
 from convir.ir.ops.elementwise import UnaryOp
 from convir.ir.types import TensorType
 
 
-@dataclass(frozen=True)
 class ActivationOp(UnaryOp):
     """A non-linear function of one operand, element by element."""
 
     kind = "activation"
 
 
-@dataclass(frozen=True)
 class Relu(ActivationOp):
     """``y = max(x, 0)``"""
 
     name = "relu"
 
 
-@dataclass(frozen=True)
 class Sigmoid(ActivationOp):
     """``y = 1 / (1 + exp(-x))``"""
 
     name = "sigmoid"
 
 
-@dataclass(frozen=True)
 class Tanh(ActivationOp):
     """``y = tanh(x)``"""
 
     name = "tanh"
 
 
-@dataclass(frozen=True)
 class ActivationGradOp(Op):
     """The cotangent through an activation, from the activation's *result* ``y``."""
 
@@ -54,21 +47,18 @@ class ActivationGradOp(Op):
         return (grad,)
 
 
-@dataclass(frozen=True)
 class ReluGrad(ActivationGradOp):
     """``dx = dy where y > 0, else 0``"""
 
     name = "relu_grad"
 
 
-@dataclass(frozen=True)
 class SigmoidGrad(ActivationGradOp):
     """``dx = dy * y * (1 - y)``"""
 
     name = "sigmoid_grad"
 
 
-@dataclass(frozen=True)
 class TanhGrad(ActivationGradOp):
     """``dx = dy * (1 - y * y)``"""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,6 +27,8 @@ class Literal:
     @cached_property
     def digest(self) -> str:
         """A short fingerprint of the content."""
+        import hashlib
+
         return hashlib.sha256(self.array.tobytes()).hexdigest()[:8]
 
     @cached_property

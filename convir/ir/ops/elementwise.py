@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from convir.ir.errors import ShapeError
@@ -19,7 +18,6 @@ def broadcast_shapes(a: Shape, b: Shape) -> Shape:
     return tuple(max(p, q) for p, q in zip(padded_a, padded_b, strict=True))
 
 
-@dataclass(frozen=True)
 class BinaryOp(Op):
     """Two operands of one element type that broadcast together."""
 
@@ -34,35 +32,30 @@ class BinaryOp(Op):
         return (TensorType(broadcast_shapes(a.shape, b.shape), require_same_dtype(a=a, b=b)),)
 
 
-@dataclass(frozen=True)
 class Add(BinaryOp):
     """``y = a + b``"""
 
     name = "add"
 
 
-@dataclass(frozen=True)
 class Sub(BinaryOp):
     """``y = a - b``"""
 
     name = "sub"
 
 
-@dataclass(frozen=True)
 class Mul(BinaryOp):
     """``y = a * b``"""
 
     name = "mul"
 
 
-@dataclass(frozen=True)
 class Div(BinaryOp):
     """``y = a / b``"""
 
     name = "div"
 
 
-@dataclass(frozen=True)
 class UnaryOp(Op):
     """One operand, one result of the same type."""
 
@@ -77,28 +70,24 @@ class UnaryOp(Op):
         return (value,)
 
 
-@dataclass(frozen=True)
 class Neg(UnaryOp):
     """``y = -x``"""
 
     name = "neg"
 
 
-@dataclass(frozen=True)
 class Exp(UnaryOp):
     """``y = e ** x``"""
 
     name = "exp"
 
 
-@dataclass(frozen=True)
 class Log(UnaryOp):
     """``y = ln x``"""
 
     name = "log"
 
 
-@dataclass(frozen=True)
 class Sqrt(UnaryOp):
     """``y = sqrt x``"""
 

@@ -43,7 +43,6 @@ class PatchOp(Op):
         return image.with_shape((channels * taps, rows * columns * batch))
 
 
-@dataclass(frozen=True)
 class Im2col(PatchOp):
     """``y[(c,k,l), (i,j,n)] = x[c, i*S + k*D, j*S + l*D, n]``"""
 

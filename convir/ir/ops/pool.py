@@ -12,6 +12,7 @@ from math import prod
 
 from convir.ir.errors import ShapeError
 from convir.ir.op import quiet, require_float, require_rank, require_type
+from convir.ir.ops.activation import require_activation
 from convir.ir.ops.layout import NCHW, require_layout, spatial_size, with_spatial_size
 from convir.ir.ops.window import Pair, WindowOp, require_pair
 from convir.ir.types import TensorType
@@ -44,33 +45,60 @@ class PoolOp(WindowOp):
         size = self.output_size(spatial_size(image, self.layout), self.kernel_size, self.ceil_mode)
         return with_spatial_size(image, self.layout, size)
 
+    def reads_padding_only(self, size: Pair) -> bool:
+        """Whether some window over an input plane of ``size`` holds no pixel: dilated taps can straddle a small one."""
+        counts = self.output_size(size, self.kernel_size, self.ceil_mode)
+        return not all(self._holds_pixel(axis, i, size[axis]) for axis in (0, 1) for i in range(counts[axis]))
+
+    def _holds_pixel(self, axis: int, index: int, size: int) -> bool:
+        start = index * self.stride[axis] - self.padding[axis]
+        return any(0 <= start + tap * self.dilation[axis] < size for tap in range(self.kernel_size[axis]))
+
 
 @dataclass(frozen=True)
 class MaxPool2d(PoolOp):
-    """``y[n,c,i,j] = max over k,l of x[n, c, i*S + k*D - P, j*S + l*D - P]``; padding is -inf."""
+    """The maximum of each window, with an optional bias for each channel and an activation after it.
+
+    ``y[n,c,i,j] = act(max over k,l of x[n, c, i*S + k*D - P, j*S + l*D - P] + bias[c])``; padding is -inf.
+    """
 
     name = "max_pool2d"
-    operand_names = ("input",)
+    operand_names = ("input", "bias?")
+    activation: str | None = quiet(None)
+
+    def check(self) -> None:
+        super().check()
+        require_activation(self.activation)
+
+    @property
+    def activation_keeps_maxima(self) -> bool:
+        """Whether the activation leaves a maximum as it is, or gives 0 where its gradient is 0 too."""
+        return self.activation in (None, "relu")
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
-        (image,) = self.operands(operands)
-        return (self.pooled(image),)
+        image, *bias = self.operands(operands)
+        result = self.pooled(image)
+        for vector in bias:
+            require_type("bias", vector, image.with_shape((image.shape[self.layout.index("C")],)))
+        return (result,)
 
 
 @dataclass(frozen=True)
 class MaxPool2dGrad(PoolOp):
     """Each window's cotangent goes to its maximum; among equals, to the first in row-major order.
 
-    ``dx[argmax of window (i,j)] += dy[i,j]``, found again from the input and the result.
+    ``dx[argmax of window (i,j)] += dy[i,j]``. ``maximum`` is that of each window, before bias and activation; it may
+    be larger where ``grad`` is 0, which then goes nowhere. Where it is left out it is computed again.
     """
 
     name = "max_pool2d_grad"
-    operand_names = ("grad", "input", "result")
+    operand_names = ("grad", "input", "maximum?")
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
-        grad, image, result = self.operands(operands)
+        grad, image, *maximum = self.operands(operands)
         expected = self.pooled(image)
-        require_type("result", result, expected)
+        for values in maximum:
+            require_type("maximum", values, expected)
         require_type("grad", grad, expected)
         return (image,)
 

@@ -37,28 +37,24 @@ class ReduceOp(Op):
         return (self.reduced(value, self.keepdims),)
 
 
-@dataclass(frozen=True)
 class Sum(ReduceOp):
     """``y = sum of x over axes``"""
 
     name = "sum"
 
 
-@dataclass(frozen=True)
 class Mean(ReduceOp):
     """``y = sum of x over axes / number of elements summed``"""
 
     name = "mean"
 
 
-@dataclass(frozen=True)
 class Max(ReduceOp):
     """``y = max of x over axes``"""
 
     name = "max"
 
 
-@dataclass(frozen=True)
 class MaxGrad(ReduceOp):
     """The cotangent of a maximum, divided evenly among the elements that reach it (PyTorch's ``amax``).
 

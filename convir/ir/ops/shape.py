@@ -13,7 +13,6 @@ from convir.ir.ops.window import Pair, require_pair
 from convir.ir.types import Shape, TensorType
 
 
-@dataclass(frozen=True)
 class LayoutOp(Op):
     """Moves elements and computes nothing."""
 
@@ -146,7 +145,6 @@ class Pad2d(MarginOp):
         return (self.resized(image, 1),)
 
 
-@dataclass(frozen=True)
 class Crop2d(MarginOp):
     """``x`` without the margins around its rows and columns."""
 

@@ -36,6 +36,6 @@ def activation(op: ActivationOp | ActivationGradOp, operands: Types, results: Ty
 
 
 def epilogue(activation: str | None, elements: int, biased: bool) -> Cost:
-    """Bias (one addition an element) and activation fused into a convolution or matrix product."""
+    """Bias (one addition an element) and activation fused into a convolution, matrix product or max pooling."""
     per_element = int(biased) + (PER_ELEMENT[ACTIVATIONS[activation][0]] if activation else 0)
     return Cost(pointwise=per_element * elements)

@@ -3,6 +3,7 @@
 from convir.passes.grad import (
     activation,
     conv,
+    direct,
     elementwise,
     im2col,
     leaves,
@@ -20,6 +21,7 @@ __all__ = [
     "GradientRule",
     "activation",
     "conv",
+    "direct",
     "elementwise",
     "gradient",
     "im2col",

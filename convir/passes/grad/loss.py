@@ -10,7 +10,8 @@ from convir.passes.grad.registry import gradient, not_differentiable
 @gradient(CrossEntropy)
 def cross_entropy(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
     """``dlogits = cross_entropy_grad(dy, logits, target)``; class indices have no gradient."""
-    return [builder.emit(CrossEntropyGrad(), cotangent, *node.inputs), None]
+    assert isinstance(node.op, CrossEntropy)
+    return [builder.emit(CrossEntropyGrad(node.op.class_axis), cotangent, *node.inputs), None]
 
 
 not_differentiable("the second derivative of cross-entropy is not offered", CrossEntropyGrad)

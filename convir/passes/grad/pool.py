@@ -15,9 +15,11 @@ from convir.ir.ops import (
     MaxPool2dGradTaps,
     MaxPool2dTaps,
     PoolOp,
+    Sum,
     spatial_size,
 )
 from convir.passes.attributes import common_attributes
+from convir.passes.grad.activation import through_activation
 from convir.passes.grad.registry import gradient, not_differentiable
 
 _GRADIENT_OF: dict[type[PoolOp], Any] = {
@@ -32,10 +34,19 @@ _GRADIENT_OF: dict[type[PoolOp], Any] = {
 
 @gradient(MaxPool2d, MaxPool2dTaps)
 def max_pool2d(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
-    """``dx = max_pool2d_grad(dy, x, y)``"""
-    target = _GRADIENT_OF[type(node.op)]  # type: ignore[index]
+    """``dx = max_pool2d_grad(dz, x, max); db = sum(dz)``, dz before the activation.
+
+    The result holds the maxima wherever dz is not 0, if there is no bias and the activation is none or relu.
+    Otherwise they are computed again: taking the bias off the result would not be exact.
+    """
+    assert isinstance(node.op, MaxPool2d)
+    image, *bias = node.inputs
+    target = _GRADIENT_OF[type(node.op)]
     op = target(**common_attributes(node.op, target))
-    return [builder.emit(op, cotangent, node.inputs[0], node.outputs[0])]
+    dz = through_activation(builder, node, cotangent)
+    known = node.outputs if node.op.activation_keeps_maxima and not bias else ()
+    axes = tuple(axis for axis, label in enumerate(node.op.layout) if label != "C")
+    return [builder.emit(op, dz, image, *known), *(builder.emit(Sum(axes), dz) for _ in bias)]
 
 
 @gradient(AvgPool2d, AvgPool2dTaps)

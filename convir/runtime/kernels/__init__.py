@@ -1,6 +1,18 @@
 """The NumPy kernels, one module a family of ops; ``naive`` holds the loops that define the meaning."""
 
-from convir.runtime.kernels import activation, elementwise, im2col, loss, matmul, naive, pool, random, reduce, shape
+from convir.runtime.kernels import (
+    activation,
+    direct,
+    elementwise,
+    im2col,
+    loss,
+    matmul,
+    naive,
+    pool,
+    random,
+    reduce,
+    shape,
+)
 from convir.runtime.kernels.registry import KERNELS, Array, Kernel, Step, in_order, kernel, kernel_for
 
 __all__ = [
@@ -9,6 +21,7 @@ __all__ = [
     "Kernel",
     "Step",
     "activation",
+    "direct",
     "elementwise",
     "im2col",
     "in_order",

@@ -8,6 +8,7 @@ skipped.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from convir.ir.ops import (
     Conv2dGradWeight,
     MaxPool2d,
     MaxPool2dGrad,
+    PoolOp,
     WindowOp,
 )
 from convir.runtime.kernels.activation import epilogue
@@ -85,31 +87,30 @@ def conv2d_grad_input(op: Conv2dGradInput, inputs: Sequence[Array], outputs: Seq
 
 @kernel(MaxPool2d)
 def max_pool2d(op: MaxPool2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
-    """``y[n,c,i,j] = max of x[n,c,h,w]``; NaN wins, as in every framework."""
-    x, y = inputs[0], outputs[0]
+    """``y[n,c,i,j] = act(max of x[n,c,h,w] + bias[c])``; NaN wins, as in every framework."""
+    x, *bias = inputs
+    y = outputs[0]
 
     def run() -> None:
         for n, c, i, j in np.ndindex(y.shape):
-            best = -np.inf
-            for _, _, h, w in _window(op, i, j, op.kernel_size, x.shape[2:]):
-                if x[n, c, h, w] > best or np.isnan(x[n, c, h, w]):
-                    best = x[n, c, h, w]
-            y[n, c, i, j] = best
+            best = _maximum(op, x, (n, c, i, j))
+            y[n, c, i, j] = best + bias[0][c] if bias else best
 
-    return run
+    return in_order([run, *epilogue(op.activation, y)])
 
 
 @kernel(MaxPool2dGrad)
 def max_pool2d_grad(op: MaxPool2dGrad, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """``dx[n,c,h,w] += dy[n,c,i,j]`` at the first pixel that equals the maximum"""
-    dy, x, y = inputs
+    dy, x, *known = inputs
     dx = outputs[0]
 
     def run() -> None:
         dx.fill(0)
         for n, c, i, j in np.ndindex(dy.shape):
+            best = known[0][n, c, i, j] if known else _maximum(op, x, (n, c, i, j))
             for _, _, h, w in _window(op, i, j, op.kernel_size, x.shape[2:]):
-                if x[n, c, h, w] == y[n, c, i, j]:
+                if x[n, c, h, w] == best:
                     dx[n, c, h, w] += dy[n, c, i, j]
                     break
 
@@ -144,6 +145,16 @@ def avg_pool2d_grad(op: AvgPool2dGrad, inputs: Sequence[Array], outputs: Sequenc
                 dx[n, c, h, w] += share
 
     return run
+
+
+def _maximum(op: PoolOp, x: Array, at: tuple[int, ...]) -> Any:
+    """The maximum of window (i, j) of ``at``, or NaN; -inf where it holds no pixel."""
+    n, c, i, j = at
+    best = x.dtype.type(-np.inf)
+    for _, _, h, w in _window(op, i, j, op.kernel_size, x.shape[2:]):
+        if x[n, c, h, w] > best or np.isnan(x[n, c, h, w]):
+            best = x[n, c, h, w]
+    return best
 
 
 def _window(op: WindowOp, i: int, j: int, kernel: Sequence[int], size: Sequence[int]) -> Iterator[Read]:

@@ -20,7 +20,7 @@ from convir.ir.ops import (
     extent,
     spatial_axes,
 )
-from convir.runtime.kernels.activation import select, select_scratch
+from convir.runtime.kernels.activation import epilogue, select, select_scratch
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
 
@@ -62,32 +62,42 @@ def _span(op: PoolOp, axis: int, tap: int, size: int, count: int) -> tuple[slice
 
 @kernel(MaxPool2dTaps)
 def max_pool2d_taps(op: MaxPool2dTaps, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
-    """The running maximum over the taps."""
-    x, y = inputs[0], outputs[0]
-    every = taps(op, x, y)
+    """The running maximum over the taps, then bias and activation in place."""
+    x, *bias = inputs
+    y = outputs[0]
+    per_channel = [-1 if axis == "C" else 1 for axis in op.layout]
+    added: list[Step] = [partial(np.add, y, vector.reshape(per_channel), y) for vector in bias]
+    return in_order([*_maximum(x, y, taps(op, x, y)), *added, *epilogue(op.activation, y)])
+
+
+def _maximum(x: Array, y: Array, every: Sequence[Tap]) -> list[Step]:
+    """Steps for the maximum of each window."""
     if len(every) > 1 and every[0].covers_all and every[1].covers_all:
         first: Step = partial(np.maximum, x[every[0].image], x[every[1].image], out=y)
         rest = every[2:]
     else:
         first, rest = partial(np.copyto, y, scalar(-np.inf, y)), every
     later: list[Step] = [partial(np.maximum, y[t.windows], x[t.image], out=y[t.windows]) for t in rest]
-    return in_order([first, *later])
+    return [first, *later]
 
 
 def _max_scratch(
     op: MaxPool2dGradTaps, operands: Sequence[TensorType], results: Sequence[TensorType]
 ) -> Sequence[TensorType]:
-    mask, chosen = select_scratch(operands[0])
-    return [mask, mask, chosen, *([] if _disjoint(op) else [operands[0]])]
+    grad, _, *maximum = operands
+    mask, chosen = select_scratch(grad)
+    return [mask, mask, chosen, *([] if maximum else [grad]), *([] if _disjoint(op) else [grad])]
 
 
 @kernel(MaxPool2dGradTaps, scratch=_max_scratch)
 def max_pool2d_grad_taps(op: MaxPool2dGradTaps, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """Tap by tap: where the tap holds the maximum and no earlier one did, it takes the cotangent."""
-    dy, x, y = inputs
-    dx, free, mask, chosen, *share = outputs
-    steps: list[Step] = [partial(np.copyto, free, scalar(1, free))]
-    every = taps(op, x, y)
+    dy, x, *known = inputs
+    dx, free, mask, chosen, *rest = outputs
+    every = taps(op, x, dy)
+    y, *share = [*known, *rest]
+    steps: list[Step] = [] if known else _maximum(x, y, every)
+    steps.append(partial(np.copyto, free, scalar(1, free)))
     if share or not _covers(op, every, x):
         steps.append(partial(np.copyto, dx, scalar(0, dx)))
     for tap in every:
