@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -39,6 +40,8 @@ class Specialisation:
 
     def __init__(self, division: Division, passes: Sequence[Pass]) -> None:
         self.division, self.passes, self.program = division, passes, division.program
+        # One tile is the whole batch, whose arrays need no assembling.
+        self._is_whole = division.roles is None
         self.parameters = _bound(division)
         self._data = {name: p.data for name, p in self.parameters.items()}
         self._live = [(name, p, self._data[name]) for name, p in self.parameters.items()]
@@ -93,14 +96,9 @@ class Specialisation:
                 self.executable.read(value).fill(1)
 
         loads: list[Callable[[], None]] = [lambda: self._load(0, self.executable, arrays)]
-        with blas_threads(self._blas):
+        with self._limited():
             every = [*loads, load_cotangents] if backward else loads
             return profile(self.executable, every, self.program.model.name, repeats)
-
-    @property
-    def _is_whole(self) -> bool:
-        """Whether one tile is the whole batch, whose arrays need no assembling."""
-        return self.division.roles is None
 
     @property
     def _blas(self) -> int:
@@ -152,15 +150,23 @@ class Specialisation:
 
     def _run_tiles(self, run: Callable[[int, Executable], None]) -> None:
         """``run`` for every tile, in as many threads as there are lanes; each takes the next that is left."""
+        if self._is_whole:
+            with self._limited():
+                run(0, self.executable)
+            return
         tiles, left = self.division.tiles, iter(range(len(self.division.tiles)))
 
         def lane(number: int) -> None:
-            with blas_threads(self._blas):
+            with self._limited():
                 for index in left:
                     owner = index if self.program.backward else number
                     run(index, self._executables[owner][tiles[index].size])
 
         parallel(lane, self.division.lanes)
+
+    def _limited(self) -> AbstractContextManager[None]:
+        """A context in which BLAS leaves the other lanes their threads."""
+        return blas_threads(self._blas) if self.executable.by_numpy else _NOTHING
 
     def _run_forward(
         self, index: int, executable: Executable, arrays: Sequence[Array], results: Sequence[Array]
@@ -175,6 +181,10 @@ class Specialisation:
 
     def _load(self, index: int, executable: Executable, arrays: Sequence[Array]) -> None:
         """The tile's part of every input."""
+        if self._is_whole:
+            for value, array in zip(self.division.model.inputs, arrays, strict=True):
+                executable.load(value, array)
+            return
         tile = self.division.tiles[index]
         for value, array in zip(self.division.model.inputs, arrays, strict=True):
             role = self._roles.of(value)
@@ -229,6 +239,8 @@ class Specialisation:
             if parameter.data is not bound:
                 raise ExecutionError(f"parameter {name} was replaced after compiling (model.to()?); compile again")
 
+
+_NOTHING = nullcontext()
 
 _NO_BACKWARD = "there is no backward: compiled for inference, or nothing to differentiate by"
 

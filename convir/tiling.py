@@ -16,7 +16,7 @@ from convir.passes.memory import MemoryPlan
 from convir.runtime import KernelSet
 
 #: Work that pays for waking another thread: about 100 microseconds of arithmetic.
-FLOPS_A_LANE = 5_000_000
+FLOPS_A_LANE = 2_500_000
 
 #: Samples of a tile at least: shorter rows waste vectors, and every tile reads all weights.
 LEAST_TILE = 16

@@ -24,6 +24,8 @@ PER_CYCLE, LATENCY = 2, 4
 CALL, ACROSS, TURN = 20, 8, 1
 #: Cycles for a register too many: stored and loaded again.
 SPILL = 2
+#: Vectors along one axis that are computed together, at most.
+MOST_VECTORS = 4
 #: Statements in the body of the innermost loop, at most.
 STATEMENTS = 64
 #: Reduced axes up to this long together are written out.
@@ -101,19 +103,18 @@ def _blocks(nest: Nest, vector: str, width: int, processor: Processor) -> Iterat
     most = processor.vector_registers - 2
     limits = {axis.name: min(axis.extent, most) for axis in nest.axes}
     if vector in limits:
-        limits[vector] = min(nest.extent(vector) // width, 4)
-    fixed = [vector] if vector in limits else []
-    free = [name for name in limits if name not in fixed]
-    for chosen in combinations(free, 2 - len(fixed)) if len(free) >= 2 - len(fixed) else [tuple(free)]:
-        names = [*chosen, *fixed]
+        limits[vector] = min(nest.extent(vector) // width, MOST_VECTORS)
+    for names in combinations(limits, min(2, len(limits))):
         for counts in product(*(range(1, limits[name] + 1) for name in names)):
             if prod(counts) <= most:
-                yield dict(zip(names, counts, strict=True))
+                yield {**dict.fromkeys(limits, 1), **dict(zip(names, counts, strict=True))}
 
 
 def _schedule(nest: Nest, vector: str, width: int, blocks: Blocks) -> Schedule:
     names = [axis.name for axis in nest.axes]
-    last = sorted((name for name in names if name in blocks and name != vector), key=lambda name: -blocks[name])
+    last = sorted(
+        (name for name in names if blocks.get(name, 1) > 1 and name != vector), key=lambda name: -blocks[name]
+    )
     order = [name for name in names if name not in last and (name != vector or name not in names)]
     order = [name for name in order if name != vector] + last + [name for name in names if name == vector]
     block = tuple((name, count) for name, count in blocks.items() if count > 1)

@@ -45,6 +45,8 @@ class Executable:
 
     It owns its arena, so it serves one thread at a time.
 
+    ``by_numpy`` says whether any of its steps calls NumPy, whose use of BLAS is worth a thought then.
+
     Args:
         plan: the memory plan of the program's graphs.
         parameters: the live array of each parameter.
@@ -67,6 +69,7 @@ class Executable:
             for value in graph.inputs:
                 self.arrays.setdefault(value.name, self._place(value.name, value.type))
         self.halves = tuple(tuple(self._bind(graph)) for graph in plan.graphs)
+        self.by_numpy = any(step.by_numpy for half in self.halves for step in half)
         names = [graph.name for graph in plan.graphs]
         self._calls = tuple(kernels.link(name, half) for name, half in zip(names, self.halves, strict=True))
 
@@ -76,9 +79,15 @@ class Executable:
 
     def run(self, half: int) -> None:
         """Run one of the program's graphs; overflow gives inf and NaN without a warning, as in every framework."""
+        if not self.by_numpy:
+            self._run(half)
+            return
         with np.errstate(all="ignore"):
-            for call in self._calls[half]:
-                call()
+            self._run(half)
+
+    def _run(self, half: int) -> None:
+        for call in self._calls[half]:
+            call()
 
     def timed(self, half: int) -> tuple[list[float], float]:
         """Run one of the program's graphs step by step; returns the seconds of each step, and of all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from convir.ir import ConvirError, Node, TensorType
@@ -13,10 +13,14 @@ from convir.runtime.kernels import Array, Kernel, Step, kernel_for
 
 @dataclass(frozen=True)
 class BoundStep:
-    """A node and the callable that runs it on the arrays it always uses."""
+    """A node and the callable that runs it on the arrays it always uses.
+
+    ``by_numpy``: whether it calls NumPy, which has settings to watch: BLAS threads and floating-point warnings.
+    """
 
     node: Node
     run: Step
+    by_numpy: bool = field(default=True, kw_only=True)
 
 
 class KernelSet(Protocol):

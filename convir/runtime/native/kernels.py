@@ -66,7 +66,7 @@ class NumbaKernels:
             return NUMPY.bind(node, inputs, outputs)
         arrays = (*inputs, *outputs)
         addresses = np.array([array.ctypes.data for array in arrays], np.intp)
-        return NativeStep(node, _Alone(function, addresses), function, addresses, arrays)
+        return NativeStep(node, _Alone(function, addresses), function, addresses, arrays, by_numpy=False)
 
     def link(self, name: str, steps: Sequence[BoundStep]) -> Sequence[Step]:
         """Neighbouring compiled steps become one call."""
