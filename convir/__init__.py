@@ -12,6 +12,7 @@ from convir.common.random import manual_seed
 from convir.frontend import trace
 from convir.ir import (
     ConvirError,
+    ConvirWarning,
     DTypeError,
     ExecutionError,
     Graph,
@@ -39,6 +40,7 @@ __all__ = [
     "Comparison",
     "Compiled",
     "ConvirError",
+    "ConvirWarning",
     "DTypeError",
     "ExecutionError",
     "Graph",

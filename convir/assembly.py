@@ -1,74 +1,77 @@
-"""Whole-batch arrays from those of tiles, and tiles' arrays from those of the whole batch."""
+"""Tiles' arrays from those of the whole batch, and whole-batch arrays from those of tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convir.ir import TensorType
 from convir.passes.batch import PartialMean, PartialSum, PerSample, Role
 from convir.tiling import Tile
 
 Array = NDArray[Any]
 
 
-class Assembly:
-    """A whole-batch value being put together from its tiles.
+@dataclass(frozen=True)
+class Transfer:
+    """A value that goes into every tile's program or comes out of it.
 
-    Args:
-        role: what the value is.
-        type: its type for the whole batch.
-        tiles: the parts of the batch.
+    Attributes:
+        names: tile size -> what the value is called in the program of such a tile.
+        role: what it is of the whole batch.
+        is_cotangent: whether it is the derivative by a value of that role, instead of the value.
     """
 
-    def __init__(self, role: Role, type: TensorType, tiles: Sequence[Tile]) -> None:
-        self.role, self.type, self.tiles = role, type, tiles
-        partial = isinstance(role, PartialSum | PartialMean)
-        self._parts = np.empty((len(tiles), *type.shape), type.dtype) if partial else None
-        self._weights = [tile.size / tiles[-1].stop if isinstance(role, PartialMean) else 1.0 for tile in tiles]
+    names: dict[int, str]
+    role: Role
+    is_cotangent: bool = False
 
-    def put(self, index: int, part: Array, whole: Array) -> None:
-        """Take over what tile ``index`` computed; tiles may come in any order, and from several threads."""
-        tile = self.tiles[index]
+    @property
+    def is_sliced(self) -> bool:
+        """Whether a tile's part of it is one run of the whole batch's memory."""
+        return self.role == PerSample(0)
+
+    def part(self, whole: Array, tiles: Sequence[Tile], index: int) -> Array:
+        """What tile ``index`` gets of ``whole``.
+
+        The whole batch's value is the tiles' side by side, their sum, or their weighted mean; a tile's cotangent is the
+        derivative of that times the given one.
+        """
         if isinstance(self.role, PerSample):
-            np.copyto(samples(whole, self.role.axis, tile), part)
-        elif self._parts is not None:
-            np.multiply(part, self._weights[index], out=self._parts[index, ...])
-        elif index == 0:
+            return samples(whole, self.role.axis, tiles[index])
+        if isinstance(self.role, PartialMean):
+            return np.asarray(whole * whole.dtype.type(tiles[index].size / tiles[-1].stop))
+        if isinstance(self.role, PartialSum) or not self.is_cotangent or index == 0:
+            return whole
+        return np.zeros((), whole.dtype)
+
+    def put(self, whole: Array, part: Array, tiles: Sequence[Tile], index: int) -> None:
+        """Write what tile ``index`` computed to where it belongs; nothing for sums and means."""
+        if isinstance(self.role, PerSample):
+            np.copyto(samples(whole, self.role.axis, tiles[index]), part)
+        elif index == 0 and not self.is_partial:
             np.copyto(whole, part)
 
-    def finish(self, whole: Array) -> None:
-        """Add up sums and means, in the order of the tiles, so that the result does not depend on who was first."""
-        if self._parts is not None:
-            add_up(list(self._parts), whole)
+    @property
+    def is_partial(self) -> bool:
+        """Whether it is known only when all tiles have run."""
+        return isinstance(self.role, PartialSum | PartialMean)
 
-
-def add_up(parts: Sequence[Array], whole: Array) -> None:
-    """``whole`` = the sum of ``parts``, added from the first to the last."""
-    np.copyto(whole, parts[0])
-    for part in parts[1:]:
-        np.add(whole, part, out=whole)
+    def add_up(self, whole: Array, parts: Sequence[Array], tiles: Sequence[Tile]) -> None:
+        """The sum or mean of all tiles' parts, added in their order: it does not depend on which tile was first."""
+        if isinstance(self.role, PartialSum):
+            np.copyto(whole, parts[0])
+            for part in parts[1:]:
+                np.add(whole, part, out=whole)
+            return
+        whole[...] = 0
+        for part, tile in zip(parts, tiles, strict=True):
+            whole += part * whole.dtype.type(tile.size / tiles[-1].stop)
 
 
 def samples(array: Array, axis: int, tile: Tile) -> Array:
     """The view of a tile's samples."""
     return array[(slice(None),) * axis + (slice(tile.start, tile.stop),)]
-
-
-def cotangent_part(role: Role, whole: Array, tiles: Sequence[Tile], index: int) -> Array:
-    """What a tile gets of the cotangent of a value of this role.
-
-    The whole batch's value is the tiles' side by side, their sum, or their weighted mean; each tile's cotangent is
-    the derivative of that times the given one.
-    """
-    tile = tiles[index]
-    if isinstance(role, PerSample):
-        return samples(whole, role.axis, tile)
-    if isinstance(role, PartialMean):
-        return np.asarray(whole * whole.dtype.type(tile.size / tiles[-1].stop))
-    if isinstance(role, PartialSum) or index == 0:
-        return whole
-    return np.zeros((), whole.dtype)

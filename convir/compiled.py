@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from convir.compiler import Program, as_graph, pipeline
 from convir.frontend import nn, trace
-from convir.ir import ConvirError, ExecutionError, Graph, ShapeError, TensorType, UnsupportedError
+from convir.ir import ConvirError, ExecutionError, Graph, Node, ShapeError, TensorType, UnsupportedError
 from convir.passes.estimate import CostReport
 from convir.passes.fold_constants import BakeParameters
 from convir.passes.infer_shapes import InferShapes
@@ -21,7 +21,7 @@ from convir.passes.lower_conv import StrategyChoice
 from convir.passes.manager import Pass, Stage
 from convir.passes.memory import MemoryPlan
 from convir.profiling import Profile
-from convir.runtime import Executable, KernelSet, kernels_for, thread_count
+from convir.runtime import BuildReport, Executable, KernelSet, kernels_for, program_source, thread_count
 from convir.specialisation import Specialisation, as_array
 from convir.tiling import Division, divide
 from convir.watch import Exclusive, Watch
@@ -77,7 +77,8 @@ def compile(
     settings = _Settings(kernels_for(backend), thread_count(threads), _checked_tile(tile))
     chosen = {"conv": conv, "pool": pool, "inference": inference, "wrt": wrt, "of": of}
     if passes is None:
-        passes = pipeline(**{**chosen, "conv": settings.kernels.conv if conv is None else conv})  # type: ignore[arg-type]
+        suited = {"conv": settings.kernels.conv if conv is None else conv, "regions": settings.kernels.fuses}
+        passes = pipeline(**{**chosen, **suited})  # type: ignore[arg-type]
     elif chosen != _DEFAULTS:
         given = ", ".join(f"{name}=" for name, value in chosen.items() if value != _DEFAULTS[name])
         raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")
@@ -155,6 +156,11 @@ class Compiled:
         return self.program.stages
 
     @property
+    def passes(self) -> tuple[Pass, ...]:
+        """The pipeline that made the stages."""
+        return self._passes
+
+    @property
     def memory(self) -> MemoryPlan:
         """Where everything of one tile lives; ``peak_bytes`` is what is allocated for all of them."""
         return self.division.memory
@@ -168,6 +174,23 @@ class Compiled:
     def executable(self) -> Executable:
         """The bound steps and their arena."""
         return self._current.executable
+
+    @property
+    def build(self) -> BuildReport | None:
+        """How the loops became machine code, and in what time; None on the numpy backend."""
+        return self._current.build
+
+    def source(self, node: Node | str | None = None) -> str:
+        """The Python source that the numba backend generated.
+
+        Args:
+            node: a node of :attr:`graph` or :attr:`backward_graph`, or its name; None for all, in order.
+
+        Raises:
+            UnsupportedError: NumPy runs the node; the message says why.
+            ConvirError: there is no such node.
+        """
+        return program_source(self.program.graphs, self.program.kernels, node)
 
     def __call__(self, *inputs: Any) -> Any:
         """Run forward.
@@ -223,6 +246,8 @@ class Compiled:
 
     def profile(self, *inputs: Any, backward: bool = False, repeats: int = 20) -> Profile:
         """Time every step of a call on these inputs, and of its backward (cotangents of one) if asked.
+
+        Where the batch is divided, those are the steps of the first tile, which is the largest, in one thread.
 
         Raises:
             ShapeError, DTypeError: the inputs do not fit the model.

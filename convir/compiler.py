@@ -15,6 +15,7 @@ from convir.passes.differentiate import Differentiate
 from convir.passes.dropout import RemoveDropout
 from convir.passes.eliminate import EliminateCommonSubexpressions, EliminateDeadCode
 from convir.passes.fold_constants import BakeParameters, FoldConstants
+from convir.passes.fuse_regions import FuseRegions
 from convir.passes.fuse_relu import FuseRelu
 from convir.passes.lower_conv import DEFAULT, LowerConv, StrategyChoice
 from convir.passes.lower_pool import LowerPool
@@ -35,6 +36,7 @@ def pipeline(
     inference: bool = False,
     wrt: Sequence[str] | None = None,
     of: Sequence[int] | None = None,
+    regions: bool = False,
 ) -> list[Pass]:
     """The passes that :func:`convir.compile` runs, in order: insert your own and hand the list to it.
 
@@ -44,6 +46,7 @@ def pipeline(
         inference: snapshot the parameters and fold what follows from them; no backward.
         wrt: names of the parameters and inputs to differentiate by, or one name; None for all.
         of: positions of the outputs to differentiate; None for all.
+        regions: group ops with what follows them, for a backend that runs a group as one loop nest.
 
     Raises:
         UnsupportedError: an unknown way of pooling.
@@ -51,6 +54,7 @@ def pipeline(
     if pool not in POOLS:
         raise UnsupportedError(f"unknown pool={pool!r}; there are: {', '.join(POOLS)}")
     lower_pool = [LowerPool()] if pool == "taps" else []
+    fuse_regions = [FuseRegions()] if regions else []
     wrt = (wrt,) if isinstance(wrt, str) else wrt
     if inference:
         return [
@@ -65,6 +69,7 @@ def pipeline(
             FoldConstants(evaluate),
             EliminateCommonSubexpressions(),
             EliminateDeadCode(),
+            *fuse_regions,
         ]
     return [
         FoldConstants(evaluate),
@@ -78,6 +83,7 @@ def pipeline(
         AbsorbTransposes(),
         EliminateCommonSubexpressions(),
         EliminateDeadCode(),
+        *fuse_regions,
     ]
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convir.assembly import Assembly, add_up, cotangent_part, samples
 from convir.compiler import build
 from convir.ir import ConvirError, DTypeError, ExecutionError, MemoryLimitError, ShapeError, TensorType, Value
-from convir.passes.batch import PartialSum, PerSample, Role, Whole
 from convir.passes.estimate import CostReport, estimate
 from convir.passes.manager import Pass
-from convir.profiling import Profile, profile
-from convir.runtime import Arena, Executable, blas_threads, machine_bytes, parallel
+from convir.profiling import Part, Profile, profile
+from convir.runtime import machine_bytes
+from convir.tile_runner import TileRunner
 from convir.tiling import Division
 
 Array = NDArray[Any]
@@ -26,9 +24,6 @@ Array = NDArray[Any]
 
 class Specialisation:
     """The executables of one division, and how far the last call got.
-
-    A tile keeps its memory from the forward to the backward, so where there is a backward every tile
-    has an executable of its own; otherwise every lane has one and runs tile after tile in it.
 
     Args:
         division: the programs.
@@ -40,16 +35,14 @@ class Specialisation:
 
     def __init__(self, division: Division, passes: Sequence[Pass]) -> None:
         self.division, self.passes, self.program = division, passes, division.program
-        # One tile is the whole batch, whose arrays need no assembling.
-        self._is_whole = division.roles is None
         self.parameters = _bound(division)
-        self._data = {name: p.data for name, p in self.parameters.items()}
-        self._live = [(name, p, self._data[name]) for name, p in self.parameters.items()]
         _require_memory(division.memory.peak_bytes)
-        self._executables = [self._owned(owner) for owner in range(division.owners)]
-        self.executable = self._executables[0][division.tiles[0].size]
-        self._roles = _Roles(division)
-        self._outputs = [Assembly(self._roles.of(v), v.type, division.tiles) for v in division.model.outputs]
+        data = {name: p.data for name, p in self.parameters.items()}
+        self._live = [(name, p, data[name]) for name, p in self.parameters.items()]
+        self.build = self.program.kernels.prepare([g for part in division.programs.values() for g in part.graphs])
+        self._runner = TileRunner(division, data)
+        self.executable = self._runner.executable
+        # The thread whose forward waits for its backward.
         self._pending = 0
 
     @cached_property
@@ -63,9 +56,9 @@ class Specialisation:
 
     def call(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """Run forward; the results are new arrays."""
-        if self._is_whole:
-            return tuple(view.copy() for view in self.forward(arrays))
-        results = tuple(np.empty(value.type.shape, value.type.dtype) for value in self.division.model.outputs)
+        if self._runner.is_whole:
+            return tuple([view.copy() for view in self.forward(arrays)])
+        results = _empty(self.division.model.outputs)
         self._forward(arrays, results)
         return results
 
@@ -79,9 +72,7 @@ class Specialisation:
         self._require_backward()
         arrays = self._checked(cotangents)
         self._pending = 0
-        self._run_tiles(lambda index, executable: self._run_backward(index, executable, arrays))
-        if not self._is_whole:
-            self._assemble_gradients()
+        self._runner.run(1, arrays, tuple(self._gradients.values()))
         return self._gradient_views
 
     def profile(self, arrays: Sequence[Array], backward: bool, repeats: int) -> Profile:
@@ -95,31 +86,23 @@ class Specialisation:
             for value in self.program.cotangents:
                 self.executable.read(value).fill(1)
 
-        loads: list[Callable[[], None]] = [lambda: self._load(0, self.executable, arrays)]
-        with self._limited():
+        loads: list[Callable[[], None]] = [lambda: self._runner.load(arrays)]
+        with self._runner.limited():
             every = [*loads, load_cotangents] if backward else loads
-            return profile(self.executable, every, self.program.model.name, repeats)
+            return profile(self.executable, every, self.program.model.name, repeats, self._part)
 
     @property
-    def _blas(self) -> int:
-        return self.division.threads if self.division.lanes == 1 else 1
-
-    def _owned(self, owner: int) -> dict[int, Executable]:
-        """The executables of one tile or lane: one for each size of tile that it runs."""
-        division = self.division
-        sizes = (division.tiles[owner].size,) if self.program.backward else division.tiles.sizes
-        arena = Arena(self.program.memory.arena_bytes)
-        return {
-            size: Executable(division.programs[size].memory, self._data, self.program.kernels, arena) for size in sizes
-        }
+    def _part(self) -> Part | None:
+        tiles = self.division.tiles
+        return None if self._runner.is_whole else Part(tiles[0].size, tiles.batch)
 
     @cached_property
     def _results(self) -> tuple[Array, ...]:
         """Where results are kept: in the arena, or put together from all tiles'."""
-        if self._is_whole:
+        if self._runner.is_whole:
             outputs = self.program.forward.outputs[: len(self.division.model.outputs)]
             return tuple(self.executable.read(value) for value in outputs)
-        return tuple(np.empty(value.type.shape, value.type.dtype) for value in self.division.model.outputs)
+        return _empty(self.division.model.outputs)
 
     @cached_property
     def _result_views(self) -> tuple[Array, ...]:
@@ -129,11 +112,11 @@ class Specialisation:
     def _gradients(self) -> dict[str, Array]:
         if self.program.backward is None:
             return {}
-        outputs = dict(zip(self.program.wrt, self.program.backward.outputs, strict=True))
-        if self._is_whole:
-            return {name: self.executable.read(value) for name, value in outputs.items()}
-        types = {value.name: value.type for value in (*self.division.model.params, *self.division.model.inputs)}
-        return {name: np.empty(types[name].shape, types[name].dtype) for name in outputs}
+        if self._runner.is_whole:
+            outputs = zip(self.program.wrt, self.program.backward.outputs, strict=True)
+            return {name: self.executable.read(value) for name, value in outputs}
+        values = {value.name: value for value in (*self.division.model.params, *self.division.model.inputs)}
+        return dict(zip(self.program.wrt, _empty([values[name] for name in self.program.wrt]), strict=True))
 
     @cached_property
     def _gradient_views(self) -> dict[str, Array]:
@@ -142,80 +125,12 @@ class Specialisation:
     def _forward(self, arrays: Sequence[Array], results: Sequence[Array]) -> None:
         self._require_live()
         self._pending = 0
-        self._run_tiles(lambda index, executable: self._run_forward(index, executable, arrays, results))
-        if not self._is_whole:
-            for assembly, whole in zip(self._outputs, results, strict=True):
-                assembly.finish(whole)
+        self._runner.run(0, arrays, results)
         self._pending = threading.get_ident()
-
-    def _run_tiles(self, run: Callable[[int, Executable], None]) -> None:
-        """``run`` for every tile, in as many threads as there are lanes; each takes the next that is left."""
-        if self._is_whole:
-            with self._limited():
-                run(0, self.executable)
-            return
-        tiles, left = self.division.tiles, iter(range(len(self.division.tiles)))
-
-        def lane(number: int) -> None:
-            with self._limited():
-                for index in left:
-                    owner = index if self.program.backward else number
-                    run(index, self._executables[owner][tiles[index].size])
-
-        parallel(lane, self.division.lanes)
-
-    def _limited(self) -> AbstractContextManager[None]:
-        """A context in which BLAS leaves the other lanes their threads."""
-        return blas_threads(self._blas) if self.executable.by_numpy else _NOTHING
-
-    def _run_forward(
-        self, index: int, executable: Executable, arrays: Sequence[Array], results: Sequence[Array]
-    ) -> None:
-        self._load(index, executable, arrays)
-        executable.run(0)
-        if self._is_whole:
-            return
-        values = self.division.programs[self.division.tiles[index].size].forward.outputs
-        for assembly, value, whole in zip(self._outputs, values, results, strict=False):
-            assembly.put(index, executable.read(value), whole)
-
-    def _load(self, index: int, executable: Executable, arrays: Sequence[Array]) -> None:
-        """The tile's part of every input."""
-        if self._is_whole:
-            for value, array in zip(self.division.model.inputs, arrays, strict=True):
-                executable.load(value, array)
-            return
-        tile = self.division.tiles[index]
-        for value, array in zip(self.division.model.inputs, arrays, strict=True):
-            role = self._roles.of(value)
-            executable.load(value, samples(array, role.axis, tile) if isinstance(role, PerSample) else array)
-
-    def _run_backward(self, index: int, executable: Executable, cotangents: Sequence[Array]) -> None:
-        roles = self._roles.of_cotangents()
-        for value, role, array in zip(self.program.cotangents, roles, cotangents, strict=True):
-            part = array if self._is_whole else cotangent_part(role, array, self.division.tiles, index)
-            executable.load(value, part)
-        executable.run(1)
-
-    def _assemble_gradients(self) -> None:
-        """Gradients of what is the same in every tile add up, in the order of the tiles."""
-        tiles = self.division.tiles
-        for place, (name, whole) in enumerate(self._gradients.items()):
-            parts = []
-            for tile, owned in zip(tiles, self._executables, strict=True):
-                backward = self.division.programs[tile.size].backward
-                assert backward is not None
-                parts.append(owned[tile.size].read(backward.outputs[place]))
-            role = self._roles.of_gradient(name)
-            if isinstance(role, PerSample):
-                for tile, part in zip(tiles, parts, strict=True):
-                    np.copyto(samples(whole, role.axis, tile), part)
-            else:
-                add_up(parts, whole)
 
     def _checked(self, cotangents: Sequence[Any]) -> list[Array]:
         """The cotangents as arrays of the whole batch."""
-        values = self._roles.differentiated()
+        values = [self.division.model.outputs[place] for place in self.program.of]
         if not cotangents and [value.type.shape for value in values] == [()]:
             cotangents = [np.ones((), values[0].type.dtype)]
         expected = [Value(c.name, v.type) for c, v in zip(self.program.cotangents, values, strict=True)]
@@ -240,35 +155,12 @@ class Specialisation:
                 raise ExecutionError(f"parameter {name} was replaced after compiling (model.to()?); compile again")
 
 
-_NOTHING = nullcontext()
-
 _NO_BACKWARD = "there is no backward: compiled for inference, or nothing to differentiate by"
 
 
-class _Roles:
-    """What the model's values are when the batch is in tiles; without tiles everything is whole."""
-
-    def __init__(self, division: Division) -> None:
-        self.division = division
-
-    def of(self, value: Value) -> Role:
-        """Of an input or output of the model."""
-        roles = self.division.roles
-        return Whole() if roles is None else roles.of[value.name]
-
-    def of_gradient(self, name: str) -> Role:
-        """What is the same in every tile has a gradient that adds up; a sample's gradient is its own."""
-        roles = self.division.roles
-        role = Whole() if roles is None else roles.of[name]
-        return role if isinstance(role, PerSample) else PartialSum()
-
-    def differentiated(self) -> list[Value]:
-        """The model's outputs that the cotangents belong to."""
-        return [self.division.model.outputs[index] for index in self.division.program.of]
-
-    def of_cotangents(self) -> list[Role]:
-        """The roles of the differentiated outputs."""
-        return [self.of(value) for value in self.differentiated()]
+def _empty(values: Sequence[Value]) -> tuple[Array, ...]:
+    """New arrays for these values."""
+    return tuple([np.empty(value.type.shape, value.type.dtype) for value in values])
 
 
 def _read_only(array: Array) -> Array:

@@ -16,7 +16,7 @@ from convir.passes.memory import MemoryPlan
 from convir.runtime import KernelSet
 
 #: Work that pays for waking another thread: about 100 microseconds of arithmetic.
-FLOPS_A_LANE = 2_500_000
+FLOPS_A_LANE = 2_000_000
 
 #: Samples of a tile at least: shorter rows waste vectors, and every tile reads all weights.
 LEAST_TILE = 16
@@ -107,7 +107,8 @@ class Division:
         if self.roles is None:
             return f"one tile: {self.reason}"
         sizes = " and ".join(map(str, self.tiles.sizes))
-        return f"{len(self.tiles)} tiles of {sizes} samples on {self.lanes} threads"
+        lanes = "one thread" if self.lanes == 1 else f"{self.lanes} threads"
+        return f"{len(self.tiles)} tiles of {sizes} samples on {lanes}"
 
 
 def divide(graph: Graph, passes: Sequence[Pass], kernels: KernelSet, threads: int, tile: int | None = None) -> Division:

@@ -14,6 +14,14 @@ settings.register_profile("default", deadline=None, derandomize=True)
 settings.load_profile("default")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _machine_code_of_its_own(tmp_path_factory):
+    """What one test run compiles stays there, and is what this source gives."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVIR_CACHE_DIR", str(tmp_path_factory.mktemp("native")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     """Every test starts from the same random state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from functools import cache
@@ -20,6 +21,7 @@ RUNS = {
         ["19,200 bytes; planned: 19,200", "Plot: "],
     ),
     "custom_pass.py": ([], ["# multiply_by_reciprocal (", "mul(", "conv.weight, conv.bias, x"]),
+    "backends.py": (["--threads", "2", "--calls", "2"], ["numpy: 2 tiles of 32 samples on 2 threads", "us a call"]),
     "tour.py": (["--budget", "0.1", "--epochs", "1"], ["conv1.weight", "im2col is ", "The tour took"]),
 }
 
@@ -68,6 +70,34 @@ def test_the_custom_pass_changes_the_graph_and_not_the_result(run):
     assert " div(" not in after
     error = float(after.split("without the pass: ")[1].split()[0])
     assert error < 1e-6
+
+
+def test_both_backends_agree_and_the_loops_are_shown(run):
+    pytest.importorskip("numba")
+    output = run("backends.py")[0]
+    assert "numba: 2 tiles of 32 samples on 2 threads; arenas of " in output
+    assert "one tile of 32 of 64 samples" in output
+    assert re.search(r"^[\w.]+ as loops:$", output, re.MULTILINE)
+    assert re.search(r"^ +# loops \w.*; vector \w+ by \d+; block ", output, re.MULTILINE)
+    assert re.search(r"^def \w+\(addresses\):$", output, re.MULTILINE)
+    error = float(output.splitlines()[-1].split()[-1])
+    assert 0 < error < 1e-5
+
+
+def test_without_numba_the_backends_example_says_so(tmp_path):
+    """Numba hidden from the search for it, as where it is not installed."""
+    code = (
+        "import importlib.util, runpy, sys; find = importlib.util.find_spec; "
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'numba' else find(name, *rest); "
+        "sys.argv[1:] = ['--calls', '1', '--batch', '2']; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    )
+    code = code.replace("sys.argv.pop(1)", repr(str(EXAMPLES / "backends.py")))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, text=True, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Numba is not installed" in done.stdout
+    assert [line.split()[0] for line in done.stdout.splitlines()[-1:]] == ["numpy"]
 
 
 def test_both_lowerings_agree_in_the_tour(run):

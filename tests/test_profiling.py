@@ -10,7 +10,7 @@ import pytest
 
 import convir
 from convir import nn, zoo
-from convir.profiling import Profile
+from convir.profiling import Part, Profile
 from convir.runtime import kernel_set
 
 
@@ -137,6 +137,37 @@ class TestOnAModel:
         x = np.array([1000, -1000, np.inf], "f")
         made = compiled.profile(x, backward=True, repeats=2)
         assert {row.half for row in made.rows} == {"forward", "backward"}
+
+    @pytest.mark.parametrize("backward", [False, True])
+    def test_of_a_divided_batch_it_is_the_first_tile(self, backward):
+        compiled = convir.compile(zoo.digits_cnn(), (7, 1, 8, 8), tile=3)
+        made = compiled.profile(np.ones((7, 1, 8, 8), "f"), backward=backward, repeats=2)
+        assert str(compiled.division) == "3 tiles of 3 and 1 samples on one thread"
+        assert made.part == Part(3, 7)
+        assert made.table().text(120).splitlines()[-1] == "Backend: numpy; one tile of 3 of 7 samples."
+        assert made.to_json()["part"] == {"samples": 3, "batch": 7}
+        # What is read and written is a tile's: the moved bytes over the time, in the rate.
+        (conv,) = (row for row in made.rows if row.name == "conv1.matmul")
+        (node,) = (node for node in compiled.graph.nodes if node.name == conv.name)
+        assert node.outputs[0].type.shape[-1] % 3 == 0
+        assert conv.gflops * conv.seconds * 1e9 == pytest.approx(2 * 9 * node.outputs[0].type.size)
+
+    def test_of_a_batch_in_one_piece_it_is_all(self):
+        compiled = convir.compile(zoo.mlp(), (4, 1, 8, 8))
+        made = compiled.profile(np.ones((4, 1, 8, 8), "f"), repeats=1)
+        assert made.part is None
+        assert made.table().text(120).splitlines()[-1] == "Backend: numpy; the whole batch."
+        assert (made.to_json()["part"], made.to_json()["backend"]) == (None, "numpy")
+
+    def test_compiled_loops_have_a_row_each_and_rates(self):
+        pytest.importorskip("numba")
+        compiled = convir.compile(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU()), (8, 1, 8, 8), backend="numba", tile=4)
+        made = compiled.profile(np.ones((8, 1, 8, 8), "f"), repeats=20)
+        assert (made.backend, made.part) == ("numba", Part(4, 8))
+        assert [row.name for row in made.rows] == [node.name for node in compiled.graph.nodes if not node.op.view]
+        (conv,) = (row for row in made.rows if row.gflops is not None)
+        assert conv.op == "conv2d_direct"
+        assert conv.gflops * conv.seconds * 1e9 == pytest.approx(2 * 9 * 3 * 36 * 4)
 
     def test_a_backward_that_there_is_not(self):
         compiled = convir.compile(lambda x: x.exp(), (3,), inference=True)

@@ -24,7 +24,7 @@ ESSENTIAL = [
 
 def test_the_readme_shows_every_command():
     shown = {command.split()[1] for command in COMMANDS}
-    assert shown == {"trace", "summary", "render", "compile", "compare", "profile", "train"}
+    assert shown == {"trace", "summary", "render", "compile", "compare", "profile", "train", "cache"}
 
 
 @pytest.mark.parametrize("parts", ESSENTIAL, ids=["user", "tests"])

@@ -11,7 +11,7 @@ from typing import Any
 from convir.cli.inputs import traced
 from convir.common.table import Column, TextTable, format_seconds
 from convir.ir import Graph, UnsupportedError
-from convir.passes.manager import Pass, Stage, numbered
+from convir.passes.manager import Stage, numbered
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Compilation:
-    """What ``convir compile`` reports: stages, costs, memory, and where the dump is."""
+    """What ``convir compile`` reports: stages, costs, memory, how the batch is divided, and where the dump is."""
 
     compiled: Any
     show_stages: bool
     dumped: Any = None
 
     def to_json(self) -> dict[str, Any]:
-        """``schema, graph, stages, cost, memory, dump``."""
+        """``schema, graph, backend, division, build, stages, cost, memory, dump``."""
         stages = [
             {"name": stage.name, "nodes": len(stage.graph.nodes), "seconds": stage.seconds}
             for stage in self.compiled.stages
@@ -42,6 +42,9 @@ class Compilation:
         return {
             "schema": "convir.compile/1",
             "graph": self.compiled.program.model.name,
+            "backend": self.compiled.program.kernels.name,
+            "division": _division_json(self.compiled.division),
+            "build": self.compiled.build and self.compiled.build.to_json(),
             "stages": stages,
             "cost": self.compiled.cost.to_json(),
             "memory": self.compiled.memory.to_json(),
@@ -54,6 +57,9 @@ class Compilation:
             parts: list[object] = [*stages]
         else:
             parts = [_stage_table(stages), self.compiled.cost, self.compiled.memory]
+        parts.append(_running(self.compiled))
+        if self.compiled.build:
+            parts.append(self.compiled.build)
         if self.dumped:
             parts.append(f"{len(stages)} stages in {self.dumped.folder}: open {self.dumped.folder / 'index.html'}")
         return "\n\n".join(map(str, parts))
@@ -90,12 +96,8 @@ def render(args: Namespace) -> Text:
 
 def compile(args: Namespace) -> Compilation:
     """The stages of a compilation, its costs and its memory plan."""
-    from convir.compiled import compile
-
-    graph = traced(args)
-    passes = _passes(args)
-    compiled = compile(graph, passes=passes)
-    return Compilation(compiled, args.stages, _dump(compiled.stages, passes, args) if args.dump else None)
+    compiled = _compiled(traced(args), args)
+    return Compilation(compiled, args.stages, _dump(compiled, args) if args.dump else None)
 
 
 def compare(args: Namespace) -> Any:
@@ -119,10 +121,9 @@ def compare(args: Namespace) -> Any:
 def profile(args: Namespace) -> Any:
     """The time of every step."""
     from convir.comparison.contender import sample
-    from convir.compiled import compile
 
     graph = traced(args)
-    compiled = compile(graph, passes=_passes(args))
+    compiled = _compiled(graph, args)
     inputs = [sample(value, index) for index, value in enumerate(graph.inputs)]
     return compiled.profile(*inputs, backward=args.backward, repeats=args.repeats)
 
@@ -132,18 +133,23 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _passes(args: Namespace) -> list[Pass]:
-    from convir.compiler import pipeline
+def _compiled(graph: Graph, args: Namespace) -> Any:
+    from convir.compiled import compile
 
-    return pipeline(conv=_conv(args.conv or []), pool=args.pool, inference=args.inference)
+    return compile(
+        graph,
+        conv=_conv(args.conv or []),
+        pool=args.pool,
+        inference=args.inference,
+        backend=args.backend,
+        threads=args.threads,
+    )
 
 
 def _conv(given: Sequence[str]) -> Any:
-    """``["naive"]`` is for all convolutions, ``["conv1=naive", "conv2=im2col"]`` for each by name."""
-    from convir.passes.lower_conv import DEFAULT
-
+    """``["naive"]`` is for all convolutions, ``["conv1=naive", "conv2=im2col"]`` for each by name; None: not said."""
     if not given:
-        return DEFAULT
+        return None
     if any("," in each for each in given):
         example = " ".join(f"--conv {part.strip()}" for part in ",".join(given).split(",") if "=" in part)
         raise UnsupportedError(
@@ -165,9 +171,11 @@ def _conv(given: Sequence[str]) -> Any:
 
 def _stages(graph: Graph, args: Namespace) -> tuple[Stage, ...]:
     """The stages without an executable: drawing needs no memory."""
-    from convir.compiler import build
+    from convir.compiler import build, pipeline
+    from convir.passes.lower_conv import DEFAULT
 
-    return build(graph, _passes(args)).stages
+    passes = pipeline(conv=_conv(args.conv or []) or DEFAULT, pool=args.pool, inference=args.inference)
+    return build(graph, passes).stages
 
 
 def _stage(stages: Sequence[Stage], wanted: str) -> Stage:
@@ -185,13 +193,32 @@ def _flops(graph: Graph) -> dict[str, float]:
     return {row.name: row.flops for row in estimate(graph).rows if row.flops}
 
 
-def _dump(stages: Sequence[Stage], passes: Sequence[Pass], args: Namespace) -> Any:
+def _dump(compiled: Any, args: Namespace) -> Any:
     from convir.dump import dump
 
-    dumped = dump(stages, args.dump, title=f"{stages[0].graph.name}: {len(stages)} stages", passes=passes)
+    stages = compiled.stages
+    title = f"{stages[0].graph.name}: {len(stages)} stages"
+    dumped = dump(stages, args.dump, title=title, passes=compiled.passes)
     if dumped.not_drawn:
         note(f"note: no pictures of some stages: {dumped.not_drawn}")
     return dumped
+
+
+def _running(compiled: Any) -> str:
+    """How a call runs, in a line."""
+    part = "" if compiled.division.roles is None else " Stages and memory are those of the largest tile."
+    return f"Backend: {compiled.program.kernels.name}. A call runs {compiled.division}.{part}"
+
+
+def _division_json(division: Any) -> dict[str, Any]:
+    return {
+        "text": str(division),
+        "batch": division.tiles.batch,
+        "tiles": len(division.tiles),
+        "samples": list(division.tiles.sizes),
+        "lanes": division.lanes,
+        "threads": division.threads,
+    }
 
 
 def _stage_table(stages: Sequence[Stage]) -> TextTable:

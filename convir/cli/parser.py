@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from convir.cli import commands, training
+from convir.cli.cache import cache
 from convir.cli.inputs import FLOATS, parse_input
 from convir.compiler import POOLS
 from convir.passes.lower_conv import DEFAULT, STRATEGIES
+from convir.runtime import BACKENDS
 
 _NEGATIVE = re.compile(r"-\.?\d|-(inf|nan)", re.IGNORECASE)
 
@@ -26,9 +28,12 @@ _EXAMPLES = {
     "render": ["render lenet5 --out net.svg --flops", "render lenet5 --stage lower_conv --direction LR"],
     "compile": ["compile lenet5", "compile lenet5 --conv naive --stages", "compile lenet5 --dump stages"],
     "compare": ["compare lenet5 --input 8,1,28,28 --plot compare.svg", "compare lenet5 --backward --json"],
-    "profile": ["profile lenet5 --input 64,1,28,28", "profile lenet5 --backward --conv conv1=naive"],
+    "profile": ["profile lenet5 --input 64,1,28,28 --backend numba", "profile lenet5 --backward --conv conv1=naive"],
     "train": ["train", "train lenet5 --epochs 5 --optimizer sgd --lr 0.05 --save lenet5.npz"],
+    "cache": ["cache", "cache --clear"],
 }
+
+_WITHOUT_MODEL = ("cache",)
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,7 +75,7 @@ def make_parser() -> Parser:
 
 def _described(parser: Parser, name: str, what: str) -> Parser:
     lines = [f"  convir {example}" for example in _EXAMPLES[name]]
-    parser.description = f"{what}\n\n{_MODEL_HELP}"
+    parser.description = what if name in _WITHOUT_MODEL else f"{what}\n\n{_MODEL_HELP}"
     parser.epilog = "\n".join(["examples:", *lines])
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
@@ -101,6 +106,22 @@ def _json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
+def _running(parser: Parser) -> None:
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=BACKENDS[0],
+        help="what runs the steps: numpy; numba, loops compiled to machine code, which takes seconds the first time "
+        f"(pip install 'convir[numba]'); auto, numba where it is installed; default: {BACKENDS[0]}",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive_integer,
+        metavar="N",
+        help="threads that a run may use; default: CONVIR_NUM_THREADS, or all CPUs",
+    )
+
+
 def _lowering(parser: Parser) -> None:
     names = ", ".join(f"{each.name} ({each.summary})" for each in STRATEGIES)
     parser.add_argument(
@@ -108,7 +129,7 @@ def _lowering(parser: Parser) -> None:
         metavar="NAME",
         action="append",
         help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several; "
-        f"default: {DEFAULT}",
+        f"default: {DEFAULT}, with the numba backend direct",
     )
     parser.add_argument("--pool", choices=POOLS, default=POOLS[0], help=f"how pooling runs; default: {POOLS[0]}")
     parser.add_argument("--inference", action="store_true", help="fold the parameters; no backward")
@@ -164,6 +185,10 @@ def _train(parser: Parser) -> None:
     add("--save", metavar="FILE", help="write the trained weights (.npz); interrupted, those so far")
 
 
+def _cache(parser: Parser) -> None:
+    parser.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled again")
+
+
 def positive_integer(text: str) -> int:
     """1, 2, 3, ..."""
     if not re.fullmatch(r"[0-9]+", text) or int(text) == 0:
@@ -195,8 +220,17 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Any], str, Sequence[_O
     "trace": (commands.trace, "print the graph of a model", (_model, _trace)),
     "summary": (commands.summary, "layers, shapes, parameters and operations", (_model, _summary, _json)),
     "render": (commands.render, "draw the graph to a file", (_model, _render, _lowering)),
-    "compile": (commands.compile, "show what each pass makes, costs and memory", (_model, _lowering, _compile, _json)),
+    "compile": (
+        commands.compile,
+        "show what each pass makes, costs and memory",
+        (_model, _lowering, _running, _compile, _json),
+    ),
     "compare": (commands.compare, "compare ways of lowering convolution", (_model, _compare, _json)),
-    "profile": (commands.profile, "time every step of a run", (_model, _lowering, _profile, _json)),
-    "train": (training.train, "train on the handwritten digits that come along", (_optional_model, _train, _json)),
+    "profile": (commands.profile, "time every step of a run", (_model, _lowering, _running, _profile, _json)),
+    "train": (
+        training.train,
+        "train on the handwritten digits that come along",
+        (_optional_model, _running, _train, _json),
+    ),
+    "cache": (cache, "machine code that the numba backend keeps on disk", (_cache, _json)),
 }

@@ -15,6 +15,7 @@ from convir.common.files import require_writable
 from convir.common.random import manual_seed
 from convir.frontend import nn
 from convir.ir import LoadError, ShapeError
+from convir.runtime import kernels_for
 
 EPOCHS = 25
 TEST_FRACTION = 0.2
@@ -43,6 +44,7 @@ class Training:
     seed: int
     optimizer: str
     batch_size: int
+    backend: str
     train_samples: int
     test_samples: int
     history: Any
@@ -63,7 +65,7 @@ class Training:
         seconds = sum(epoch.seconds for epoch in self.history.epochs)
         lines = [
             str(self.history),
-            f"{self.model}, {self.optimizer}, batches of {self.batch_size}, seed {self.seed}: "
+            f"{self.model}, {self.optimizer}, batches of {self.batch_size}, seed {self.seed}, by {self.backend}: "
             f"{self.train_samples} digits to learn from, {seconds:.1f} s.",
             f"Held-out accuracy: {last.test_accuracy:.2%} of {self.test_samples} digits.",
         ]
@@ -77,6 +79,7 @@ def train(args: Namespace) -> Training:
 
     if args.save:
         require_writable(args.save)
+    backend = kernels_for(args.backend).name
     manual_seed(args.seed)
     loaded = load_model(args.model)
     if not isinstance(loaded.model, nn.Module):
@@ -92,7 +95,7 @@ def train(args: Namespace) -> Training:
     history = _fitted(loaded.model, learned, held_out, generator, args)
     saved = str(save(loaded.model, args.save)) if args.save else None
     counts = (len(learned), len(held_out))
-    return Training(args.model, args.seed, args.optimizer, args.batch_size, *counts, history, saved)
+    return Training(args.model, args.seed, args.optimizer, args.batch_size, backend, *counts, history, saved)
 
 
 def _fitted(model: nn.Module, learned: Any, held_out: Any, generator: np.random.Generator, args: Namespace) -> Any:
@@ -109,6 +112,8 @@ def _fitted(model: nn.Module, learned: Any, held_out: Any, generator: np.random.
             epochs=args.epochs,
             batch_size=args.batch_size,
             generator=generator,
+            backend=args.backend,
+            threads=args.threads,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*_kept(model, before, args.save)) from None

@@ -7,6 +7,7 @@ from convir.ir import ops
 from convir.ir.builder import Builder, Provenance
 from convir.ir.errors import (
     ConvirError,
+    ConvirWarning,
     DTypeError,
     ExecutionError,
     LoadError,
@@ -29,6 +30,7 @@ __all__ = [
     "Assumption",
     "Builder",
     "ConvirError",
+    "ConvirWarning",
     "DTypeError",
     "ExecutionError",
     "Graph",

@@ -48,3 +48,7 @@ class MemoryLimitError(ConvirError, MemoryError):
 
 class LoadError(ConvirError, ValueError):
     """A model or data file that cannot be found, imported or read."""
+
+
+class ConvirWarning(UserWarning):
+    """Something works, but not as well as asked for; the message says what to do."""

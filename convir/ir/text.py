@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from convir.ir.graph import Graph, Node
@@ -22,8 +22,17 @@ def format_graph(graph: Graph) -> str:
     for body, node in zip(bodies, graph.nodes, strict=True):
         remark = _remark(node)
         lines.append(f"  {body:<{column}}   # {remark}" if remark else f"  {body}")
+        lines += [f"    | {line}" for line in _inner_lines(node)]
     lines.append(f"  return {', '.join(value.name for value in graph.outputs)}")
     return "\n".join(lines)
+
+
+def _inner_lines(node: Node) -> Iterator[str]:
+    """What stands below a node that has a graph inside: its nodes, and what it returns."""
+    inner = getattr(node.op, "body", None)
+    if isinstance(inner, Graph):
+        yield from map(format_node, inner.nodes)
+        yield f"return {', '.join(value.name for value in inner.outputs)}"
 
 
 def format_node(node: Node) -> str:

@@ -2,7 +2,7 @@
 
 from convir.loops import rules
 from convir.loops.function import Function, write_function
-from convir.loops.nest import Nest, Program, Store
+from convir.loops.nest import Nest, Program, Store, Together
 from convir.loops.registry import LOOPS, Operand, loops, program_for
 from convir.loops.schedule import Processor, Schedule
 
@@ -15,6 +15,7 @@ __all__ = [
     "Program",
     "Schedule",
     "Store",
+    "Together",
     "loops",
     "program_for",
     "rules",

@@ -1,39 +1,22 @@
-"""Choosing schedules: a small model of the processor's core, and the fewest cycles by it.
-
-The core multiplies and adds two vectors a cycle and loads two; a sum in a register can take its next
-term four cycles later. So a good block has enough sums to hide that, few enough to fit the
-registers, and shares its loads between them: on a machine with 16 registers of 8 lanes, 6 filters
-by 16 pixels (the shape of the BLIS micro-kernel for such machines; Van Zee and van de Geijn, *BLIS*,
-ACM TOMS 2015).
-"""
+"""Choosing schedules: all blocks of one or two axes, and the fewest cycles by a model of the processor's core."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations, product
-from math import ceil, prod
+from math import prod
 
-from convir.loops.affine import Affine
-from convir.loops.expr import Apply, Expr, Index, Load, Reduce, loads, walk
+from convir.loops.cycles import Blocks, CycleModel
+from convir.loops.expr import Expr, Index, Load, Reduce, walk
 from convir.loops.nest import Nest
 from convir.loops.schedule import Processor, Schedule
 
-#: Operations and loads that the core starts in a cycle, and cycles until a sum can be added to again.
-PER_CYCLE, LATENCY = 2, 4
-#: Cycles for a scalar call of the mathematics library (exp and the like), a horizontal sum, and a loop's turn.
-CALL, ACROSS, TURN = 20, 8, 1
-#: Cycles for a register too many: stored and loaded again.
-SPILL = 2
 #: Vectors along one axis that are computed together, at most.
 MOST_VECTORS = 4
 #: Statements in the body of the innermost loop, at most.
 STATEMENTS = 64
 #: Reduced axes up to this long together are written out.
 UNROLLED = 9
-
-_CALLS = ("exp", "log", "tanh")
-
-Blocks = Mapping[str, int]
 
 
 def choose_schedule(nest: Nest, processor: Processor, itemsize: int, floats: frozenset[str]) -> Schedule:
@@ -46,7 +29,9 @@ def choose_schedule(nest: Nest, processor: Processor, itemsize: int, floats: fro
         floats: names of the operands that hold floating-point numbers.
     """
     candidates = list(_candidates(nest, processor, itemsize, floats))
-    return min(candidates, key=lambda schedule: _cycles(nest, schedule, processor))
+    model = CycleModel(nest, processor, itemsize)
+    # Among equals the one with more vectors side by side: it reads memory in longer runs.
+    return min(candidates, key=lambda each: (model.cycles(each), -each.blocks.get(each.vector, 1)))
 
 
 def _candidates(nest: Nest, processor: Processor, itemsize: int, floats: frozenset[str]) -> Iterator[Schedule]:
@@ -131,75 +116,3 @@ def _unrolled(nest: Nest, vector: str, points: int) -> tuple[str, ...]:
             break
         chosen.append(axis.name)
     return tuple(reversed(chosen))
-
-
-def _cycles(nest: Nest, schedule: Schedule, processor: Processor) -> float:
-    """Estimated cycles of the whole nest."""
-    total = 0.0
-    for blocks, turns in _turns(nest, schedule):
-        total += turns * (TURN + _block_cycles(nest, schedule, blocks, processor))
-    return total
-
-
-def _turns(nest: Nest, schedule: Schedule) -> Iterator[tuple[Blocks, int]]:
-    """Every size of block with how often it is computed."""
-    spans = []
-    for axis in nest.axes:
-        count = schedule.blocks.get(axis.name, 1)
-        if axis.name == schedule.vector:
-            spans.append([(axis.name, count, ceil(axis.extent / (count * schedule.width)))])
-            continue
-        whole, rest = divmod(axis.extent, count)
-        spans.append([(axis.name, count, whole), *([(axis.name, rest, 1)] if rest else [])])
-    for choice in product(*spans):
-        yield {name: count for name, count, _ in choice}, prod(turns for _, _, turns in choice)
-
-
-def _block_cycles(nest: Nest, schedule: Schedule, blocks: Blocks, processor: Processor) -> float:
-    points = prod(blocks.values())
-    cycles = 0.0
-    across = schedule.vector not in blocks and bool(schedule.vector)
-    for reduction in {part for part in nest.parts() if isinstance(part, Reduce)}:
-        turns = prod(
-            ceil(nest.extent(axis) / (schedule.width if axis == schedule.vector else 1)) for axis in reduction.axes
-        )
-        cycles += turns * _step_cycles(reduction, schedule, blocks, processor)
-        cycles += points * ACROSS if across else 0
-    outside = [store.value for store in nest.stores]
-    lanes = 1 if across else schedule.width
-    work = sum(_operations(value, lanes) for value in outside) + len(outside)
-    return cycles + points * (work + sum(1 for value in outside for _ in _outer_loads(value))) / PER_CYCLE
-
-
-def _step_cycles(reduction: Reduce, schedule: Schedule, blocks: Blocks, processor: Processor) -> float:
-    """Cycles to add one term to every sum of a block."""
-    points = prod(blocks.values())
-    operations = points * max(1, _operations(reduction.body, schedule.width))
-    read = list(loads(reduction.body))
-    loaded = sum(_distinct(load.offset, blocks) for load in read)
-    # Points are written in the order of the loops: what varies fastest is needed again and again.
-    inner = next((axis for axis in reversed(schedule.order) if blocks[axis] > 1), "")
-    kept = sum(_distinct(load.offset, blocks) for load in read if load.offset.coefficient(inner))
-    spilled = max(0, points + kept + 1 - processor.vector_registers)
-    return max(operations / PER_CYCLE, loaded / PER_CYCLE, LATENCY) + SPILL * spilled
-
-
-def _distinct(offset: Affine, blocks: Blocks) -> int:
-    """How many elements (or vectors) a load reads in a block."""
-    return prod(count for axis, count in blocks.items() if offset.coefficient(axis))
-
-
-def _operations(expr: Expr, lanes: int) -> float:
-    """Instructions of an expression, without what is inside its reductions; a product that is added is one."""
-    if isinstance(expr, Apply):
-        own = CALL * lanes if expr.function in _CALLS else 1
-        return own + sum(_operations(argument, lanes) for argument in expr.arguments)
-    return 0
-
-
-def _outer_loads(expr: Expr) -> Iterator[Load]:
-    if isinstance(expr, Load):
-        yield expr
-    if isinstance(expr, Apply):
-        for argument in expr.arguments:
-            yield from _outer_loads(argument)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convir.ir import TensorType
 from convir.loops.choose import choose_schedule
 from convir.loops.emit import Writer, emit_nest
-from convir.loops.nest import Program, simplified
+from convir.loops.nest import Nest, Program, Together, simplified
 from convir.loops.registry import Operand
 from convir.loops.schedule import Processor, Schedule
 
@@ -44,9 +44,7 @@ def write_function(
     """
     every = (*operands, *(Operand(temporary, type) for temporary, type in program.temporaries))
     floats = frozenset(operand.name for operand in every if operand.type.is_float)
-    nests = [simplified(nest) for nest in program.nests]
     itemsize = _itemsize([operand.type for operand in every])
-    schedules = tuple(choose_schedule(nest, processor, itemsize, floats) for nest in nests)
     out = Writer()
     with out.indented(f"def {name}(addresses):"):
         if comment:
@@ -54,10 +52,22 @@ def write_function(
         for place, operand in enumerate(every):
             view = f"{operand.type.dtype}s(addresses[{place}], {operand.type.size})"
             out.line(f"{operand.name} = {view}  # {operand.type}")
-        for nest, schedule in zip(nests, schedules, strict=True):
-            out.line(f"# {schedule}")
-            emit_nest(nest, schedule, floats, out)
-    return Function(name, every, schedules, out.text())
+        schedules = tuple(_emit(part, processor, itemsize, floats, out) for part in program.parts)
+    return Function(name, every, tuple(chosen for part in schedules for chosen in part), out.text())
+
+
+def _emit(
+    part: Nest | Together, processor: Processor, itemsize: int, floats: frozenset[str], out: Writer
+) -> list[Schedule]:
+    """Write a part with the schedules that suit it best; returns them."""
+    if isinstance(part, Together):
+        with out.loop(part.axis.name, 0, part.axis.extent):
+            return [chosen for nest in part.nests for chosen in _emit(nest, processor, itemsize, floats, out)]
+    nest = simplified(part)
+    schedule = choose_schedule(nest, processor, itemsize, floats)
+    out.line(f"# {schedule}")
+    emit_nest(nest, schedule, floats, out)
+    return [schedule]
 
 
 def _itemsize(types: Sequence[TensorType]) -> int:

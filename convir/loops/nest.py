@@ -53,6 +53,14 @@ class Nest:
         yield from (store.offset for store in self.stores)
         yield from (part.offset for part in self.parts() if isinstance(part, Load | Index))
 
+    def loaded(self) -> set[str]:
+        """Names of the operands that are loaded."""
+        return {part.operand for part in self.parts() if isinstance(part, Load)}
+
+    def operands(self) -> set[str]:
+        """Names of what is loaded or stored."""
+        return self.loaded() | {store.operand for store in self.stores}
+
     def moved(self, move: Callable[[Affine], Affine]) -> Nest:
         """The same with every index expression changed."""
         stores = (Store(s.operand, move(s.offset), moved(s.value, move)) for s in self.stores)
@@ -60,16 +68,38 @@ class Nest:
 
 
 @dataclass(frozen=True)
+class Together:
+    """``for axis: nests``: for each point of one axis, nests one after the other.
+
+    Attributes:
+        axis: the shared loop; the nests' indices use it, and none of them has it.
+        nests: what runs inside.
+    """
+
+    axis: Axis
+    nests: tuple[Nest, ...]
+
+    def operands(self) -> set[str]:
+        """Names of what is loaded or stored."""
+        return {name for nest in self.nests for name in nest.operands()}
+
+
+@dataclass(frozen=True)
 class Program:
     """What an op does: nests one after the other, and the temporary arrays between them.
 
     Attributes:
-        nests: run in order.
+        parts: run in order.
         temporaries: name -> type of what is written and read by the nests only.
     """
 
-    nests: tuple[Nest, ...]
+    parts: tuple[Nest | Together, ...]
     temporaries: tuple[tuple[str, TensorType], ...] = ()
+
+    @property
+    def nests(self) -> tuple[Nest, ...]:
+        """All nests, those in shared loops too."""
+        return tuple(nest for part in self.parts for nest in (part.nests if isinstance(part, Together) else (part,)))
 
 
 def simplified(nest: Nest) -> Nest:
@@ -80,10 +110,7 @@ def simplified(nest: Nest) -> Nest:
     ones = [axis.name for axis in (*nest.axes, *nest.reduced) if axis.extent == 1]
     nest = nest.moved(lambda offset: offset.without(ones))
     nest = replace(nest, axes=_longer(nest.axes), reduced=_longer(nest.reduced))
-    counted = {name for part in nest.parts() if isinstance(part, Index) for name in part.offset.axes}
-    offsets = list(nest.offsets())
-    axes = _merged(nest.axes, offsets, counted)
-    reduced = _merged(nest.reduced, offsets, counted)
+    axes, reduced = _merged(nest.axes, nest), _merged(nest.reduced, nest)
     gone = {axis.name for axis in (*nest.axes, *nest.reduced)} - {axis.name for axis in (*axes, *reduced)}
     nest = nest.moved(lambda offset: offset.without(gone))
     return _with_reduced_axes(replace(nest, axes=axes, reduced=reduced))
@@ -93,20 +120,25 @@ def _longer(axes: Sequence[Axis]) -> tuple[Axis, ...]:
     return tuple(axis for axis in axes if axis.extent > 1)
 
 
-def _merged(axes: Sequence[Axis], offsets: Sequence[Affine], counted: set[str]) -> tuple[Axis, ...]:
+def _merged(axes: Sequence[Axis], nest: Nest) -> tuple[Axis, ...]:
     """Neighbours merged into the inner one, whose coefficients stay as they are."""
     merged: list[Axis] = []
     for axis in reversed(axes):
-        inner = merged[-1] if merged else None
-        if inner is None or {axis.name, inner.name} & counted or not _one_run(axis, inner, offsets):
-            merged.append(axis)
+        if merged and _one_run(axis, merged[-1], nest):
+            merged[-1] = Axis(merged[-1].name, axis.extent * merged[-1].extent)
         else:
-            merged[-1] = Axis(inner.name, axis.extent * inner.extent)
+            merged.append(axis)
     return tuple(reversed(merged))
 
 
-def _one_run(outer: Axis, inner: Axis, offsets: Sequence[Affine]) -> bool:
-    return all(offset.coefficient(outer.name) == inner.extent * offset.coefficient(inner.name) for offset in offsets)
+def _one_run(outer: Axis, inner: Axis, nest: Nest) -> bool:
+    """Whether every index goes on where the inner loop ends, and every reduction is over both or neither."""
+    names = {outer.name, inner.name}
+    if any(isinstance(part, Reduce) and len(names & set(part.axes)) == 1 for part in nest.parts()):
+        return False
+    return all(
+        offset.coefficient(outer.name) == inner.extent * offset.coefficient(inner.name) for offset in nest.offsets()
+    )
 
 
 def _with_reduced_axes(nest: Nest) -> Nest:

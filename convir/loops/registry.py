@@ -53,6 +53,11 @@ def loops(*op_types: type[Op]) -> Callable[[Rule], Rule]:
 
 
 def program_for(op: Op, operands: Sequence[Operand], results: Sequence[Operand]) -> Program | None:
-    """The loops of ``op``, or None where there is no rule or it does not hold for these attributes."""
+    """The loops of ``op``, or None where there is no rule, or it does not hold for these attributes and types.
+
+    Loops compute in floating point, which has not all integers.
+    """
     rule = LOOPS.get(type(op))
-    return None if rule is None else rule(op, operands, results)
+    if rule is None or not all(result.type.is_float for result in results):
+        return None
+    return rule(op, operands, results)

@@ -70,6 +70,7 @@ class Executable:
                 self.arrays.setdefault(value.name, self._place(value.name, value.type))
         self.halves = tuple(tuple(self._bind(graph)) for graph in plan.graphs)
         self.by_numpy = any(step.by_numpy for half in self.halves for step in half)
+        self._guards = tuple([step.guard for step in half if step.guard is not None] for half in self.halves)
         names = [graph.name for graph in plan.graphs]
         self._calls = tuple(kernels.link(name, half) for name, half in zip(names, self.halves, strict=True))
 
@@ -78,12 +79,26 @@ class Executable:
         np.copyto(self.arrays[value.name], array)
 
     def run(self, half: int) -> None:
-        """Run one of the program's graphs; overflow gives inf and NaN without a warning, as in every framework."""
+        """Run one of the program's graphs; overflow gives inf and NaN without a warning, as in every framework.
+
+        Raises:
+            ExecutionError: operands that a step has no answer for, such as a class that there is not.
+        """
         if not self.by_numpy:
             self._run(half)
-            return
-        with np.errstate(all="ignore"):
-            self._run(half)
+        else:
+            with np.errstate(all="ignore"):
+                self._run(half)
+        self.check(half)
+
+    def is_guarded(self, half: int) -> bool:
+        """Whether :meth:`check` looks at anything."""
+        return bool(self._guards[half])
+
+    def check(self, half: int) -> None:
+        """What :meth:`run` does after the last step: raise the errors that compiled steps could not."""
+        for guard in self._guards[half]:
+            guard()
 
     def _run(self, half: int) -> None:
         for call in self._calls[half]:

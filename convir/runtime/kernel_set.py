@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from convir.ir import ConvirError, Node, TensorType
+from convir.ir import ConvirError, Graph, Node, TensorType, UnsupportedError
 from convir.ir.ops import Constant
 from convir.runtime.kernels import Array, Kernel, Step, kernel_for
+
+if TYPE_CHECKING:
+    from convir.runtime.build_report import BuildReport
+    from convir.runtime.lanes import LaneSet, Row
 
 
 @dataclass(frozen=True)
@@ -16,11 +20,13 @@ class BoundStep:
     """A node and the callable that runs it on the arrays it always uses.
 
     ``by_numpy``: whether it calls NumPy, which has settings to watch: BLAS threads and floating-point warnings.
+    ``guard``: what to ask after the step has run, where it cannot raise an error itself.
     """
 
     node: Node
     run: Step
     by_numpy: bool = field(default=True, kw_only=True)
+    guard: Step | None = field(default=None, kw_only=True)
 
 
 class KernelSet(Protocol):
@@ -34,6 +40,10 @@ class KernelSet(Protocol):
     def conv(self) -> str:
         """The lowering strategy of convolution that suits it, by name."""
 
+    @property
+    def fuses(self) -> bool:
+        """Whether a region runs faster than its ops one by one."""
+
     def scratch(self, node: Node) -> Sequence[TensorType]:
         """Types of the temporary arrays that ``node`` works in."""
 
@@ -43,8 +53,17 @@ class KernelSet(Protocol):
     def bind(self, node: Node, inputs: Sequence[Array], outputs: Sequence[Array]) -> BoundStep:
         """``node`` on these arrays; ``outputs`` are its results, then its scratch."""
 
+    def prepare(self, graphs: Sequence[Graph]) -> BuildReport | None:
+        """Make ready what all these graphs run, before they are bound; None where there is nothing to make."""
+
+    def source(self, node: Node) -> str:
+        """The Python source that was generated for ``node``; raises UnsupportedError where none was."""
+
     def link(self, name: str, steps: Sequence[BoundStep]) -> Sequence[Step]:
         """What to call, in order, to run all ``steps`` of the graph called ``name``."""
+
+    def lanes(self, rows: Sequence[Sequence[Row]]) -> LaneSet | None:
+        """What runs all tiles in one call, given the rows of each lane; None where it takes a call for each step."""
 
 
 class NumpyKernels:
@@ -52,6 +71,7 @@ class NumpyKernels:
 
     name = "numpy"
     conv = "im2col"
+    fuses = False
 
     def scratch(self, node: Node) -> Sequence[TensorType]:
         """What the kernel asks for; views and constants run nothing."""
@@ -68,9 +88,23 @@ class NumpyKernels:
         """The kernel, bound."""
         return BoundStep(node, _kernel(node).bind(node.op, inputs, outputs))
 
+    def prepare(self, graphs: Sequence[Graph]) -> None:
+        """NumPy is compiled already."""
+
+    def source(self, node: Node) -> str:
+        """There is none."""
+        raise UnsupportedError(
+            f"{node.name} has no generated source: NumPy runs it; compile(..., backend='numba') generates loops",
+            node.where,
+        )
+
     def link(self, name: str, steps: Sequence[BoundStep]) -> Sequence[Step]:
         """One call for each step."""
         return tuple(step.run for step in steps)
+
+    def lanes(self, rows: Sequence[Sequence[Row]]) -> LaneSet | None:
+        """NumPy is called for every step."""
+        return None
 
 
 NUMPY = NumpyKernels()

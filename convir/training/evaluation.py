@@ -14,6 +14,7 @@ from convir.frontend import nn
 from convir.ir import TensorType
 from convir.passes.lower_conv import StrategyChoice
 from convir.training.objective import Loss, objective
+from convir.training.settings import Settings
 
 Array = NDArray[Any]
 
@@ -35,26 +36,35 @@ def evaluate(
     loss: Loss = "cross_entropy",
     batch_size: int = BATCH_SIZE,
     conv: StrategyChoice | None = None,
+    backend: str = "numpy",
+    threads: int | None = None,
 ) -> Evaluation:
     """Loss and accuracy of ``model`` in evaluation mode (dropout does nothing); the model stays as it is.
 
+    Args:
+        model: the module to evaluate.
+        dataset: the samples.
+        loss: see :data:`convir.training.Loss`.
+        batch_size: samples that are evaluated at a time.
+        conv, backend, threads: how it is compiled and run, see :func:`convir.compile`.
+
     Raises:
         TraceError, ShapeError, DTypeError, UnsupportedError: model, loss and data do not fit together.
+        UnsupportedError: an unknown strategy or backend, or a backend that is not installed.
+        ConvirError: ``threads`` is not a positive integer.
         ExecutionError: a class index is out of range.
     """
-    return Evaluator(model, loss, dataset, batch_size, conv)()
+    return Evaluator(model, loss, dataset, batch_size, Settings(conv=conv, backend=backend, threads=threads))()
 
 
 class Evaluator:
     """An evaluation that is compiled once and repeated while the parameters change."""
 
-    def __init__(
-        self, model: nn.Module, loss: Loss, dataset: Dataset, batch_size: int, conv: StrategyChoice | None = None
-    ) -> None:
+    def __init__(self, model: nn.Module, loss: Loss, dataset: Dataset, batch_size: int, settings: Settings) -> None:
         self._dataset = dataset
         self._size = min(positive("the batch size", batch_size), len(dataset))
         function = objective(model, loss, training=False)
-        self._compiled = compile(function, *batch_types(dataset, self._size), conv=conv, wrt=())
+        self._compiled = compile(function, *batch_types(dataset, self._size), wrt=(), **settings)
 
     def __call__(self) -> Evaluation:
         """Evaluate the parameters as they are now."""

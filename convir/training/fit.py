@@ -16,6 +16,7 @@ from convir.training.history import Epoch, History
 from convir.training.objective import Loss
 from convir.training.optimizers import Adam, Optimizer
 from convir.training.progress import Progress, progress_on
+from convir.training.settings import Settings
 from convir.training.step import Step
 
 
@@ -30,6 +31,8 @@ def fit(
     batch_size: int = 32,
     generator: np.random.Generator | None = None,
     conv: StrategyChoice | None = None,
+    backend: str = "numpy",
+    threads: int | None = None,
     progress: bool | None = None,
 ) -> History:
     """Train ``model`` on shuffled batches; its parameters change in place.
@@ -47,21 +50,23 @@ def fit(
         epochs: how often to go through ``train``.
         batch_size: samples for one update.
         generator: draws the order of the samples; the default one unless given.
-        conv: lowering strategy, as for :func:`convir.compile`.
+        conv, backend, threads: how the steps and the evaluation are compiled and run, see :func:`convir.compile`.
         progress: whether to show how far it is; by default where standard output is a terminal.
 
     Raises:
         ExecutionError: the loss is not finite, or a class index is out of range; it names epoch and batch.
-        ConvirError: nothing to train, or a generator that is none.
+        ConvirError: nothing to train, a generator that is none, or ``threads`` is not a positive integer.
         ShapeError: epochs or batch_size that are not positive integers, or data that is not a Dataset.
         TraceError, ShapeError, DTypeError, UnsupportedError: model, loss and data do not fit together.
+        UnsupportedError: an unknown strategy or backend, or a backend that is not installed.
     """
     epochs, size = positive("epochs", epochs), positive("batch_size", batch_size)
     _require_datasets(train, test)
     generator_or_default(generator)
     size = min(size, len(train))
-    step = Step(model, loss, Adam() if optimizer is None else optimizer, *batch_types(train, size), conv=conv)
-    evaluator = None if test is None else Evaluator(model, loss, test, BATCH_SIZE, conv)
+    settings = Settings(conv=conv, backend=backend, threads=threads)
+    step = Step(model, loss, Adam() if optimizer is None else optimizer, *batch_types(train, size), **settings)
+    evaluator = None if test is None else Evaluator(model, loss, test, BATCH_SIZE, settings)
     done: list[Epoch] = []
     with progress_on(progress, epochs, -(-len(train) // size)) as shown:
         for number in range(1, epochs + 1):

@@ -15,6 +15,7 @@ from convir.ir import ConvirError, ExecutionError
 from convir.passes.lower_conv import StrategyChoice
 from convir.training.objective import Loss, objective
 from convir.training.optimizers import Optimizer, require_optimizer
+from convir.training.settings import Settings
 
 Array = NDArray[Any]
 
@@ -34,12 +35,13 @@ class Step:
         optimizer: :class:`SGD`, :class:`Adam`, or your own :class:`Optimizer`.
         input_type: shape or TensorType of a batch of inputs. Other batch sizes work too.
         target_type: the same for targets; class indices are ``TensorType((N,), "int64")``.
-        conv: lowering strategy, as for :func:`convir.compile`.
+        conv, backend, threads: how it is compiled and run, see :func:`convir.compile`.
 
     Raises:
-        ConvirError: nothing to train.
+        ConvirError: nothing to train, or ``threads`` is not a positive integer.
         TraceError, ShapeError, DTypeError: model, loss and types do not fit together.
-        UnsupportedError: an unknown loss or strategy, no optimizer, or an op without gradient.
+        UnsupportedError: an unknown loss, strategy or backend, a backend that is not installed, no optimizer, or an
+            op without gradient.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Step:
         target_type: Spec,
         *,
         conv: StrategyChoice | None = None,
+        backend: str = "numpy",
+        threads: int | None = None,
     ) -> None:
         require_optimizer(optimizer)
         function = objective(model, loss, training=True)
@@ -59,7 +63,8 @@ class Step:
         if not trainable:
             reason = "requires_grad is False for all of its parameters" if bindings else "it has no parameters"
             raise ConvirError(f"nothing to train: {reason}", type(model).__name__)
-        self._compiled = compile(function, input_type, target_type, conv=conv, wrt=list(trainable), of=[0])
+        settings = Settings(conv=conv, backend=backend, threads=threads)
+        self._compiled = compile(function, input_type, target_type, wrt=list(trainable), of=[0], **settings)
         self._update = optimizer.start(trainable)
         self._outputs: tuple[Array, ...] = ()
 

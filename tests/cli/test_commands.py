@@ -135,6 +135,81 @@ def test_profile(convir):
     assert convir("profile", "nets.py:graph", "--repeats", "1").out.startswith("Profile of net: ")
 
 
+def test_compile_says_how_the_batch_is_divided(convir):
+    run = convir("compile", "lenet5", "--input", "65,1,28,28", "--threads", "2")
+    compiled = library.compile(zoo.lenet5(), (65, 1, 28, 28), threads=2)
+    assert run.out.splitlines()[-1] == (
+        f"Backend: numpy. A call runs {compiled.division}. Stages and memory are those of the largest tile."
+    )
+    assert str(compiled.division) == "2 tiles of 40 and 25 samples on 2 threads"
+    data = json.loads(convir("compile", "lenet5", "--input", "65,1,28,28", "--threads", "2", "--json").out)
+    assert data["backend"] == "numpy"
+    assert data["division"] == {
+        "text": str(compiled.division),
+        "batch": 65,
+        "tiles": 2,
+        "samples": [40, 25],
+        "lanes": 2,
+        "threads": 2,
+    }
+    one = convir("compile", "lenet5", "--stages")
+    assert one.out.splitlines()[-1] == "Backend: numpy. A call runs one tile: the batch of 1 is small."
+
+
+@pytest.mark.parametrize(("options", "expected"), [([], "direct"), (["--conv", "im2col"], "im2col")])
+def test_the_backend_chooses_the_lowering_unless_told(convir, options, expected):
+    pytest.importorskip("numba")
+    data = json.loads(convir("compile", "lenet5", "--inference", "--backend", "auto", "--json", *options).out)
+    assert (data["backend"], data["division"]["text"]) == ("numba", "one tile: the batch of 1 is small")
+    stages = library.compile(zoo.lenet5(), (1, 1, 28, 28), inference=True, backend="auto", conv=expected).stages
+    assert [stage["nodes"] for stage in data["stages"]] == [len(stage.graph.nodes) for stage in stages]
+
+
+def test_profile_by_compiled_loops_in_tiles(convir):
+    pytest.importorskip("numba")
+    argv = ("profile", "lenet5", "--input", "64,1,28,28", "--inference", "--backend", "numba", "--threads", "2")
+    data = json.loads(convir(*argv, "--json").out)
+    assert (data["backend"], data["part"]) == ("numba", {"samples": 32, "batch": 64})
+    # Two convolutions and three products, whatever they were fused with.
+    assert len([row for row in data["rows"] if row["gflops"]]) == 5
+    assert "one tile of 32 of 64 samples" in convir(*argv, "--repeats", "1").out
+
+
+def test_a_backend_that_is_not_installed(convir, monkeypatch):
+    from convir.runtime import backends
+
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    for command in ("compile", "profile", "train"):
+        run = convir(command, "mlp", "--backend", "numba")
+        assert run == (
+            1,
+            "",
+            "convir: error: backend='numba' needs Numba, which is not installed: pip install 'convir[numba]'\n",
+        )
+    assert json.loads(convir("compile", "mlp", "--backend", "auto", "--json").out)["backend"] == "numpy"
+
+
+@pytest.mark.parametrize("option", [["--backend", "cuda"], ["--threads", "0"], ["--threads", "two"]])
+def test_settings_of_runs_are_checked(convir, option):
+    for command in ("compile", "profile", "train"):
+        run = convir(command, "mlp", *option)
+        assert run.status == 2
+        assert option[0] in run.err
+        assert "--threads N" in convir(command, "--help").out
+
+
+def test_train_says_the_backend_and_takes_threads(convir, monkeypatch):
+    told = []
+    fit = library.training.fit
+    monkeypatch.setattr(
+        library.training, "fit", lambda *arrays, **options: told.append(options) or fit(*arrays, **options)
+    )
+    data = json.loads(convir("train", "mlp", "--epochs", "1", "--threads", "2", "--json").out)
+    assert data["backend"] == "numpy"
+    assert (told[0]["backend"], told[0]["threads"]) == ("numpy", 2)
+    assert "seed 0, by numpy: " in convir("train", "mlp", "--epochs", "1").out
+
+
 def test_train(convir, folder):
     run = convir("train", "--epochs", "2", "--seed", "3", "--save", "w.npz", "--json")
     assert run.err == ""

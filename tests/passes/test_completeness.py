@@ -68,7 +68,7 @@ def test_ops_are_immutable(cls):
 
 def test_every_op_belongs_to_a_family():
     kinds = {"convolution", "matmul", "pooling", "activation", "elementwise", "reduction", "layout", "loss"}
-    assert {cls.kind for cls in OURS} == kinds | {"constant", "random"}
+    assert {cls.kind for cls in OURS} == kinds | {"constant", "random", "region"}
 
 
 def test_every_op_is_exported():

@@ -188,6 +188,16 @@ def test_cross_entropy():
     assert cost(ops.CrossEntropyGrad(0), (), *types, dtypes=("float32", "float32", "int64")) == Cost(pointwise=grad)
 
 
+def test_a_region_costs_what_its_ops_cost():
+    builder = Builder("region")
+    image, weight = builder.input("x", TensorType((2, 5, 5, 3))), builder.input("w", TensorType((4, 2, 3, 3)))
+    conv = builder.emit(ops.Conv2dDirect(), image, weight)
+    region = ops.Region(builder.finish([builder.emit(ops.Relu(), conv)], {}))
+    convolution = cost(ops.Conv2dDirect(), (2, 5, 5, 3), (4, 2, 3, 3))
+    assert convolution == Cost(macs=4 * 3 * 3 * 3 * 2 * 9)
+    assert cost(region, (2, 5, 5, 3), (4, 2, 3, 3)) == Cost(convolution.macs, pointwise=4 * 3 * 3 * 3)
+
+
 def test_every_op_is_tested_here():
     tested = {type(op) for op, *_ in POINTWISE}
     tested |= {
@@ -199,6 +209,7 @@ def test_every_op_is_tested_here():
         ops.MatMul,
         ops.CrossEntropy,
         ops.CrossEntropyGrad,
+        ops.Region,
     }
     assert [op.__name__ for op in BUILT_IN if op not in tested] == []
 

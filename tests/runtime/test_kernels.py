@@ -26,6 +26,7 @@ from convir.ir.ops import (
     MaxPool2dTaps,
     Mean,
     Pad2d,
+    Region,
     Relu,
     ReluGrad,
     Sigmoid,
@@ -57,6 +58,8 @@ def bound(op: Op, operands, byte: int = 0):
 @pytest.mark.parametrize(("op", "operands"), EVERY)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_was_in_the_memory_before_does_not_matter(op, operands, dtype):
+    if isinstance(op, Region) and dtype != "float64":
+        pytest.skip("the types of a region are its body's")
     operands = [array.astype(dtype) if array.dtype.kind == "f" else array for array in operands]
     before = [array.copy() for array in operands]
     convir.manual_seed(1)

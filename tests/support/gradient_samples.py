@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from convir.ir import Op
+from convir.ir import Builder, Op, TensorType
 from convir.ir.ops import (
     CHWN,
     Add,
@@ -45,6 +45,7 @@ from convir.ir.ops import (
     Mul,
     Neg,
     Pad2d,
+    Region,
     Relu,
     ReluGrad,
     Reshape,
@@ -158,6 +159,34 @@ def _direct_grads() -> list[Sample]:
     ]
 
 
+def _region(*steps: tuple[Op, list[int]], inputs: Sequence[tuple[int, ...]]) -> Region:
+    """A region of ops, each with the places of its operands among inputs and earlier results."""
+    builder = Builder("region")
+    values = [builder.input(f"x{place}", TensorType(shape, "float64")) for place, shape in enumerate(inputs)]
+    for op, places in steps:
+        values.append(builder.emit(op, *(values[place] for place in places)))
+    return Region(builder.finish([values[-1]], {}))
+
+
+def _regions() -> list[Sample]:
+    image, weight = (2, 7, 6, 3), (3, 2, 2, 3)
+    pooled = MaxPool2dTaps((2, 2), kernel_size=(2, 2), layout=CHWN)
+    conv, product = (3, 6, 4, 3), (4, 6)
+    shapes = {
+        "conv and pool": [image, weight, (3,)],
+        "residual": [image, weight, conv],
+        "product": [(4, 5), (5, 6), product],
+    }
+    regions = [
+        _region((Conv2dDirect(), [0, 1, 2]), (pooled, [3]), inputs=shapes["conv and pool"]),
+        _region((Conv2dDirect(), [0, 1]), (Add(), [3, 2]), (Relu(), [4]), inputs=shapes["residual"]),
+        _region((MatMul(), [0, 1]), (Reshape((2, 2, 2, 3)), [2]), (Exp(), [3]), inputs=shapes["product"][:2]),
+        _region((MatMul(), [0, 1]), (ReluGrad(), [3, 2]), inputs=shapes["product"]),
+        _region((Mul(), [0, 1]), (Neg(), [2]), (Sub(), [3, 0]), inputs=[(3, 5), (3, 5)]),
+    ]
+    return [(op, [normal(*value.type.shape) for value in op.body.inputs]) for op in regions]
+
+
 def _pools(cls: type, **options: object) -> list[Sample]:
     image = distinct(4, 5, 2, 2) if options else distinct(2, 2, 4, 5)
     return [(cls(**_POOL, **options), [image]), (cls(kernel_size=(2, 2), ceil_mode=True, **options), [image])]
@@ -201,6 +230,7 @@ SAMPLES: dict[type[Op], list[Sample]] = {
     Exp: _unary(Exp()),
     Log: _unary(Log(), positive),
     Sqrt: _unary(Sqrt(), positive),
+    Region: _regions(),
     Relu: _unary(Relu(), distinct),
     Sigmoid: _unary(Sigmoid()),
     Tanh: _unary(Tanh()),

@@ -36,6 +36,7 @@ LOOKS: dict[str, Look] = {
     "reduction": Look("Σ", "#0b6b78", "#d8f0f2"),
     "layout": Look("⇄", "#5a6570", "#edf0f2"),
     "loss": Look("!", "#99142a", "#f9dde0"),
+    "region": Look("⊞", "#1f3a93", "#e1e6f7"),
     "constant": Look("c", "#6b553f", "#f2ebe3"),
     "random": Look("?", "#5047b8", "#e6e4fa"),
 }

@@ -33,6 +33,7 @@ from convir.ir.ops.pool import (
 )
 from convir.ir.ops.random import DropoutMask
 from convir.ir.ops.reduce import Max, MaxGrad, Mean, ReduceOp, Sum
+from convir.ir.ops.region import Region
 from convir.ir.ops.shape import (
     BroadcastTo,
     Crop2d,
@@ -100,6 +101,7 @@ __all__ = [
     "PatchOp",
     "PoolOp",
     "ReduceOp",
+    "Region",
     "Relu",
     "ReluGrad",
     "Reshape",

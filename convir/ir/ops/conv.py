@@ -11,6 +11,12 @@ from convir.ir.ops.window import Pair, WindowOp, require_pair
 from convir.ir.types import TensorType
 
 
+def require_groups(groups: object) -> None:
+    """Raise ShapeError unless ``groups`` is an integer of at least 1."""
+    if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
+        raise ShapeError(f"groups must be an integer of at least 1, got {groups!r}")
+
+
 @dataclass(frozen=True)
 class ConvOp(WindowOp):
     """What a convolution and its gradients share: window attributes and groups."""
@@ -20,8 +26,7 @@ class ConvOp(WindowOp):
 
     def check(self) -> None:
         super().check()
-        if not isinstance(self.groups, int) or isinstance(self.groups, bool) or self.groups < 1:
-            raise ShapeError(f"groups must be an integer of at least 1, got {self.groups!r}")
+        require_groups(self.groups)
 
     def convolve(self, image: TensorType, weight: TensorType) -> TensorType:
         """Result type of convolving ``image`` (N,C,H,W) with ``weight`` (O,C/groups,KH,KW)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from convir.ir.errors import ShapeError
 from convir.ir.op import Op, quiet, require_float, require_rank, require_same_dtype, require_type
 from convir.ir.ops.activation import require_activation
+from convir.ir.ops.conv import require_groups
 from convir.ir.ops.window import Pair, WindowOp, require_pair
 from convir.ir.types import TensorType
 
@@ -23,8 +24,7 @@ class DirectConvOp(Op):
     def check(self) -> None:
         require_pair("stride", self.stride, 1)
         require_pair("dilation", self.dilation, 1)
-        if not isinstance(self.groups, int) or isinstance(self.groups, bool) or self.groups < 1:
-            raise ShapeError(f"groups must be an integer of at least 1, got {self.groups!r}")
+        require_groups(self.groups)
 
     def convolve(self, image: TensorType, weight: TensorType) -> TensorType:
         """Result type of convolving ``image`` (C,H,W,N) with ``weight`` (O,C/groups,KH,KW)."""
@@ -93,6 +93,9 @@ class FlipWeight(Op):
     operand_names = ("weight",)
     recomputable = True
     groups: int = quiet(1)
+
+    def check(self) -> None:
+        require_groups(self.groups)
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         (weight,) = self.operands(operands)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from convir.ir import ConvirError
 from convir.loops.affine import Affine
 from convir.loops.emit.reduction import Reduction
 from convir.loops.emit.scope import Point, Scope
@@ -23,8 +24,31 @@ def emit_nest(nest: Nest, schedule: Schedule, floats: frozenset[str], out: Write
         schedule: how.
         floats: names of the operands that hold floating-point numbers; elements of others are converted.
         out: where it goes.
+
+    Raises:
+        ConvirError: the schedule does not fit the nest.
     """
+    _require_fit(nest, schedule)
     _NestWriter(nest, schedule, floats, out).loops(schedule.order, {})
+
+
+def _require_fit(nest: Nest, schedule: Schedule) -> None:
+    """Raise ConvirError for a schedule that leaves out points, or reaches over the end of an axis."""
+    axes, reduced = [axis.name for axis in nest.axes], [axis.name for axis in nest.reduced]
+    loops = f"the nest has axes {axes} and reduced axes {reduced}"
+    if sorted(schedule.order) != sorted(axes):
+        raise ConvirError(f"the schedule orders {list(schedule.order)}, but {loops}")
+    if schedule.width > 1 and schedule.vector not in (*axes, *reduced):
+        raise ConvirError(f"the schedule has vectors along {schedule.vector!r}, but {loops}")
+    if not set(schedule.unroll) <= set(reduced) - {schedule.vector}:
+        raise ConvirError(f"the schedule unrolls {list(schedule.unroll)}, but {loops}, vectors {schedule.vector!r}")
+    if not set(schedule.blocks) <= set(axes):
+        raise ConvirError(f"the schedule has blocks {dict(schedule.block)}, but {loops}")
+    for axis in {*schedule.blocks, schedule.vector} - {""}:
+        lanes = schedule.width if axis == schedule.vector else 1
+        points = schedule.blocks.get(axis, 1) * lanes
+        if not 1 <= points <= nest.extent(axis):
+            raise ConvirError(f"the schedule computes {points} points of axis {axis} together, of {nest.extent(axis)}")
 
 
 @dataclass(frozen=True)

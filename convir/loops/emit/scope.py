@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf, isnan
 
 from convir.loops.affine import Affine
 from convir.loops.emit.writer import Writer
@@ -63,7 +64,9 @@ class Scope:
 
     def number(self, value: float) -> str:
         """A literal, in every lane."""
-        return self._splat({float("inf"): "infinity", float("-inf"): "-infinity"}.get(value, f"real({value!r})"))
+        if isnan(value):
+            return self._splat("real(np.nan)")
+        return self._splat({inf: "infinity", -inf: "-infinity"}.get(value, f"real({float(value)!r})"))
 
     def store(self, operand: str, offset: Affine, value: str, point: Point) -> None:
         """Write the statement that stores ``value``."""

@@ -8,9 +8,11 @@ from dataclasses import replace
 from convir.ir import TensorType
 from convir.ir.ops import CrossEntropy, CrossEntropyGrad
 from convir.loops.affine import Axis, variable
-from convir.loops.expr import Apply, Expr, Index, Load, Number, Reduce, div, mul, sub, where_equal
+from convir.loops.expr import Apply, Expr, Index, Load, Number, Reduce, div, mul, sub, where_equal, where_less
 from convir.loops.nest import Nest, Program
 from convir.loops.registry import Operand, loops
+
+_NAN = Number(float("nan"))
 
 
 class _Logits:
@@ -35,6 +37,11 @@ class _Logits:
     def exponential(self) -> Expr:
         return Apply("exp", (sub(self.logit, self.top.at("n")),))
 
+    def valid(self, value: Expr) -> Expr:
+        """``value``, or NaN where the target is no class: loops cannot raise, and must not make up a loss."""
+        target, classes = self.target.at("n"), Number(float(self.k.extent))
+        return where_less(target, Number(0.0), _NAN, where_less(target, classes, value, _NAN))
+
     def is_target(self, then: Expr, other: Expr) -> Expr:
         return where_equal(Index(variable("k")), self.target.at("n"), then, other)
 
@@ -53,7 +60,7 @@ def cross_entropy(op: CrossEntropy, operands: Sequence[Operand], results: Sequen
     parts = _Logits(op, *operands)
     share = Operand("share", parts.total.type)
     picked = Reduce("add", ("k",), parts.is_target(sub(parts.logit, parts.top.at("n")), Number(0.0)))
-    each = share.store(("n",), sub(Apply("log", (parts.total.at("n"),)), picked))
+    each = share.store(("n",), parts.valid(sub(Apply("log", (parts.total.at("n"),)), picked)))
     mean = mul(Reduce("add", ("n",), share.at("n")), Number(1 / parts.samples))
     nests = (
         *parts.nests(),
@@ -70,7 +77,7 @@ def cross_entropy_grad(op: CrossEntropyGrad, operands: Sequence[Operand], result
     parts = _Logits(op, *rest)
     softmax = div(parts.exponential, parts.total.at("n"))
     less_target = sub(softmax, parts.is_target(Number(1.0), Number(0.0)))
-    share = mul(grad.at(), Number(1 / parts.samples))
+    share = parts.valid(mul(grad.at(), Number(1 / parts.samples)))
     store = results[0].store(parts.index(), mul(less_target, share))
     axes = (parts.n, parts.k) if parts.axis == 1 else (parts.k, parts.n)
     return Program((*parts.nests(), Nest(axes, (), (store,))), parts.temporaries())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import prod
 
 from convir.ir.ops import (
     AvgPool2dTaps,
@@ -20,6 +21,9 @@ from convir.loops.nest import Nest, Program, Store
 from convir.loops.registry import Operand, loops
 from convir.loops.rules.activation import activated
 from convir.loops.rules.maps import result_axes
+
+#: Taps of a window whose gradient is loops, at most: each tap asks all before it, so the source grows with the square.
+MOST_TAPS = 16
 
 
 def _inside(op: PoolOp) -> bool:
@@ -73,6 +77,8 @@ def max_pool_grad(op: MaxPool2dGradTaps, operands: Sequence[Operand], results: S
     grad, image, *result = operands
     dx = results[0]
     if not _inside(op) or any(op.stride[a] < extent(op.kernel_size[a], op.dilation[a]) for a in (0, 1)):
+        return None
+    if prod(op.kernel_size) > MOST_TAPS:
         return None
     axes = result_axes(grad.type.shape)
     index = index_of(axes)

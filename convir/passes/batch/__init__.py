@@ -17,6 +17,7 @@ from convir.passes.batch import (
     pool,
     random,
     reduce,
+    region,
     shape,
 )
 from convir.passes.batch.analysis import BatchRoles, batch_roles
@@ -47,6 +48,7 @@ __all__ = [
     "pool",
     "random",
     "reduce",
+    "region",
     "roles_of",
     "shape",
 ]

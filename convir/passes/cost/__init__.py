@@ -16,6 +16,7 @@ from convir.passes.cost import (
     pool,
     random,
     reduce,
+    region,
     shape,
 )
 from convir.passes.cost.registry import RULES, Cost, CostRule, cost_of, cost_rule
@@ -40,6 +41,7 @@ __all__ = [
     "pool",
     "random",
     "reduce",
+    "region",
     "shape",
     "traffic",
     "work_of",

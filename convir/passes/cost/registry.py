@@ -10,8 +10,8 @@ from convir.ir import Op, TensorType
 
 Types = tuple[TensorType, ...]
 
-#: ``rule(op, operand types, result types) -> Cost``.
-CostRule = Callable[[Any, Types, Types], "Cost"]
+#: ``rule(op, operand types, result types) -> Cost``; None where something in the op has no rule.
+CostRule = Callable[[Any, Types, Types], "Cost | None"]
 
 #: Op class -> its rule. The class itself and not its base: a new op says what it costs, or is reported as uncounted.
 RULES: dict[type[Op], CostRule] = {}

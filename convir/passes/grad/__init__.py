@@ -11,6 +11,7 @@ from convir.passes.grad import (
     matmul,
     pool,
     reduce,
+    region,
     shape,
 )
 from convir.passes.grad.registry import GRADIENTS, NOT_DIFFERENTIABLE, GradientRule, gradient, not_differentiable
@@ -31,5 +32,6 @@ __all__ = [
     "not_differentiable",
     "pool",
     "reduce",
+    "region",
     "shape",
 ]

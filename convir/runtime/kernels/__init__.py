@@ -11,6 +11,7 @@ from convir.runtime.kernels import (
     pool,
     random,
     reduce,
+    region,
     shape,
 )
 from convir.runtime.kernels.registry import KERNELS, Array, Kernel, Step, in_order, kernel, kernel_for
@@ -33,5 +34,6 @@ __all__ = [
     "pool",
     "random",
     "reduce",
+    "region",
     "shape",
 ]

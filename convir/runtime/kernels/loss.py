@@ -72,15 +72,17 @@ def _locate(op: CrossEntropyOp, target: Array, logits: Array, index: Array) -> l
             partial(np.add, index, samples, index),
         ]
 
-    def check() -> None:
-        low, high = int(target.min()), int(target.max())
-        if low < 0 or high >= classes:
-            raise ExecutionError(
-                f"{op.name}: target holds class {low if low < 0 else high}, but the logits have "
-                f"{classes} classes, 0 to {classes - 1}"
-            )
+    return [partial(require_classes, op.name, target, classes), *place]
 
-    return [check, *place]
+
+def require_classes(name: str, target: Array, classes: int) -> None:
+    """Raise ExecutionError unless every target is a class."""
+    low, high = int(target.min()), int(target.max())
+    if low < 0 or high >= classes:
+        raise ExecutionError(
+            f"{name}: target holds class {low if low < 0 else high}, but the logits have "
+            f"{classes} classes, 0 to {classes - 1}"
+        )
 
 
 def _shift(op: CrossEntropyOp, logits: Array, shifted: Array, each: Array) -> list[Step]:

@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from convir.ir import Node, Op, TensorType
-from convir.ir.ops import Constant
+from convir.ir import Graph, Node, Op, TensorType, UnsupportedError
+from convir.ir.ops import Constant, CrossEntropy, Region
 from convir.loops import Function, Operand, Processor, program_for, write_function
+from convir.runtime.build_report import BuildReport
 from convir.runtime.kernel_set import NUMPY, BoundStep
 from convir.runtime.kernels import Array, Step
-from convir.runtime.native import build, vectors
+from convir.runtime.kernels.loss import require_classes
+from convir.runtime.lanes import LaneSet, Row
+from convir.runtime.native import build, crew, vectors
+from convir.runtime.native.fallback import numpy_step, warn
+from convir.runtime.native.lanes import NativeLanes
+from convir.runtime.native.listing import listing
+from convir.runtime.native.processor import host
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,10 @@ class NumbaKernels:
 
     name = "numba"
     conv = "direct"
+    fuses = True
 
     def __init__(self, processor: Processor | None = None) -> None:
-        self.processor = processor or Processor()
+        self.processor = processor or host()
 
     def scratch(self, node: Node) -> Sequence[TensorType]:
         """The temporaries between a node's nests; for the others NumPy's."""
@@ -64,9 +72,12 @@ class NumbaKernels:
         function = self._function(node)
         if function is None:
             return NUMPY.bind(node, inputs, outputs)
+        if build.failures([build.job_for(function)]):
+            return numpy_step(node, inputs, outputs)
         arrays = (*inputs, *outputs)
         addresses = np.array([array.ctypes.data for array in arrays], np.intp)
-        return NativeStep(node, _Alone(function, addresses), function, addresses, arrays, by_numpy=False)
+        alone, guard = _Alone(function, addresses), _guard(node, inputs, outputs)
+        return NativeStep(node, alone, function, addresses, arrays, by_numpy=False, guard=guard)
 
     def link(self, name: str, steps: Sequence[BoundStep]) -> Sequence[Step]:
         """Neighbouring compiled steps become one call."""
@@ -76,6 +87,30 @@ class NumbaKernels:
             calls += [_chain(members)] if is_native else [step.run for step in members]  # type: ignore[arg-type]
         return tuple(calls)
 
+    def lanes(self, rows: Sequence[Sequence[Row]]) -> LaneSet | None:
+        """Compiled code for all tiles, where every step is compiled."""
+        every = [step for lane in rows for row in lane for step in row.steps]
+        return NativeLanes(rows) if all(isinstance(step, NativeStep) for step in every) else None
+
+    def prepare(self, graphs: Sequence[Graph]) -> BuildReport:
+        """Compile the loops of all nodes, several at once; NumPy runs those that cannot be compiled, with a warning."""
+        functions = {node: self._function(node) for graph in graphs for node in graph.nodes}
+        jobs = {node: build.job_for(function) for node, function in functions.items() if function}
+        report = build.compile_all(jobs.values())
+        failed = build.failures(jobs.values())
+        warn({node: failed[job] for node, job in jobs.items() if job in failed})
+        return report
+
+    def source(self, node: Node) -> str:
+        """The module that holds the node's loops, with a head that says what they are."""
+        function = self._function(node)
+        if function is None:
+            raise UnsupportedError(_no_loops(node), node.where)
+        job = build.job_for(function)
+        for error in build.failures([job]).values():
+            raise UnsupportedError(f"NumPy runs {node.name}: its loops could not be compiled: {error}", node.where)
+        return listing(node, function, job.text)
+
     def _function(self, node: Node) -> Function | None:
         if isinstance(node.op, Constant) or node.op.view:
             return None
@@ -84,20 +119,42 @@ class NumbaKernels:
         return function_for(node.op, operands, results, self.processor)
 
 
+def _guard(node: Node, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step | None:
+    """The loss of a class that there is not is NaN; then it is worth looking at the classes."""
+    if not isinstance(node.op, CrossEntropy):
+        return None
+    (logits, target), loss = inputs, outputs[0]
+    classes = logits.shape[node.op.class_axis]
+
+    def check() -> None:
+        if np.isnan(loss):
+            require_classes(CrossEntropy.name, target, classes)
+
+    return check
+
+
 @lru_cache(maxsize=4096)
 def function_for(
     op: Op, operands: tuple[TensorType, ...], results: tuple[TensorType, ...], processor: Processor
 ) -> Function | None:
     """The loops of ``op`` on these types, or None where it has none."""
-    names = [_parameter(name.rstrip("?")) for name in op.operand_names]
-    given = [Operand(name, type) for name, type in zip(names, operands, strict=False)]
+    names = [value.name for value in op.body.inputs] if isinstance(op, Region) else op.operand_names
+    given = [Operand(_parameter(name.rstrip("?")), type) for name, type in zip(names, operands, strict=False)]
     made = [Operand("out" if index == 0 else f"out{index}", type) for index, type in enumerate(results)]
     program = program_for(op, given, made)
-    return (
-        None
-        if program is None
-        else write_function(f"{op.name}_loops", program, [*given, *made], processor, comment=str(op))
-    )
+    if program is None:
+        return None
+    stem, comment = (op.stem, "") if isinstance(op, Region) else (op.name, str(op))
+    return write_function(f"{stem}_loops", program, [*given, *made], processor, comment)
+
+
+def _no_loops(node: Node) -> str:
+    """Why a node has no loops."""
+    if isinstance(node.op, Constant):
+        return f"{node.name} is a constant and runs nothing"
+    if node.op.view:
+        return f"{node.name} is a view of its operand and runs nothing"
+    return f"NumPy runs {node.name}: there are no loops for this {node.op.name}"
 
 
 def _parameter(name: str) -> str:
@@ -107,9 +164,8 @@ def _parameter(name: str) -> str:
 
 def compiled(function: Function) -> Any:
     """The machine code of a function."""
-    floats = [operand.type.dtype for operand in function.operands if operand.type.is_float]
-    dtype = "float64" if "float64" in floats else "float32"
-    return build.compiled(function.name, build.module_text(function.source, dtype))
+    job = build.job_for(function)
+    return build.compiled(job.name, job.text)
 
 
 class _Alone:
@@ -135,11 +191,11 @@ def _chain(steps: Sequence[NativeStep]) -> Step:
     program = np.empty((len(steps), 2), np.intp)
     for row, step in zip(program, steps, strict=True):
         row[:] = step.code.address, step.addresses.ctypes.data
-    run, code = build.runner()
+    run = crew.walk()
     start, count = program.ctypes.data, len(steps)
 
     def call() -> None:
         run(start, count)
 
-    call.keep = (program, steps, code)  # type: ignore[attr-defined]
+    call.keep = (program, steps, [step.code for step in steps])  # type: ignore[attr-defined]
     return call

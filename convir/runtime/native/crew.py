@@ -1,0 +1,192 @@
+"""Helper threads that run lanes of compiled code without Python in between.
+
+A thread that sleeps takes 20 to 60 microseconds to wake, longest on a virtual machine whose idle
+core has to be woken too; a whole LeNet-5 on eight images takes 80. So after a lane a helper looks for the
+next one for some 100 microseconds, as the threads of OpenMP and ONNX Runtime do for longer, and
+then sleeps. A lane that no helper has begun when the caller is through is taken back: nobody waits
+for a thread to wake up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+from collections.abc import Sequence
+from functools import cache
+from threading import Lock, Thread
+from typing import Any
+
+import numpy as np
+
+from convir.runtime.kernels import Array
+from convir.runtime.native import chain
+
+#: How long a helper sleeps before it ends.
+IDLE_SECONDS = 1.5
+
+
+class Crew:
+    """The helpers of the process; one call at a time has them, others do without."""
+
+    def __init__(self) -> None:
+        self._helpers: list[_Helper] = []
+        self._mailboxes: Array = np.zeros(0, np.intp)
+        self._address = 0
+        self._taken = Lock()
+
+    def run(self, jobs: Sequence[int]) -> None:
+        """Run lanes side by side: ``jobs`` are the addresses of theirs, the first is the caller's.
+
+        The lanes of a call share a counter of tiles, so those that no helper comes for are not missed.
+        """
+        functions = _functions()
+        if len(jobs) == 1 or not self._taken.acquire(blocking=False):
+            functions.finish(jobs[0], 0, 0, 0)
+            return
+        try:
+            count = self._ready(len(jobs) - 1)
+            for place in range(count):
+                self._helpers[place].mailbox[1] = jobs[place + 1]
+            asleep = functions.post(self._address, count)
+            for place in range(count if asleep else 0):
+                if asleep >> place & 1:
+                    self._helpers[place].wake()
+            functions.finish(jobs[0], self._address, count, functions.give_way)
+        finally:
+            self._taken.release()
+
+    def stop(self) -> None:
+        """End all helpers and wait for them."""
+        with self._taken:
+            for helper in self._helpers:
+                helper.stop()
+            self._helpers.clear()
+
+    def _ready(self, count: int) -> int:
+        """Have ``count`` helpers that are alive, or as many as the system has threads for; returns how many."""
+        if len(self._helpers) >= count and not any(helper.ended for helper in self._helpers):
+            return count
+        alive = [helper for helper in self._helpers if not helper.ended]
+        while len(alive) < count:
+            helper = _Helper()
+            try:
+                helper.start()
+            except RuntimeError:
+                break
+            alive.append(helper)
+        self._helpers = alive
+        self._mailboxes = np.array([helper.address for helper in alive], np.intp)
+        self._address = address_of(self._mailboxes)
+        return min(count, len(alive))
+
+
+class _Helper:
+    """A thread that serves its mailbox, and ends when it has slept for long."""
+
+    def __init__(self) -> None:
+        self.mailbox: Array = np.zeros(2, np.intp)
+        self.address: int = self.mailbox.ctypes.data
+        self.ended = False
+        self._stopping = False
+        self._go = Lock()
+        self._go.acquire()
+        self._thread = Thread(target=self._serve, name="convir-native-helper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; RuntimeError where the system has none to give."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something in the mailbox."""
+        if self._go.locked():
+            self._go.release()
+
+    def stop(self) -> None:
+        """End the thread, which must have no lane, and wait for it."""
+        self._stopping = True
+        self.wake()
+        self._thread.join(timeout=IDLE_SECONDS)
+
+    def _serve(self) -> None:
+        serve = _functions().serve
+        while self._go.acquire(timeout=IDLE_SECONDS) and not self._stopping:
+            serve(self.address)
+        self.ended = True
+
+
+class _Functions:
+    """The compiled parts, as functions of addresses; Python's other threads run meanwhile."""
+
+    def __init__(self) -> None:
+        from numba import cfunc, types
+
+        table = types.CPointer(types.intp)
+        made = {
+            "walk": (types.void(table, types.intp), chain.walk),
+            "post": (types.intp(table, types.intp), chain.post),
+            "finish": (types.void(table, table, types.intp, types.intp), chain.finish),
+            "serve": (types.void(table), chain.serve),
+            "copy": (types.void(table), chain.copy),
+        }
+        self._code = {name: cfunc(signature, cache=True)(function) for name, (signature, function) in made.items()}
+        word = ctypes.c_ssize_t
+        self.walk: Any = ctypes.CFUNCTYPE(None, word, word)(self._code["walk"].address)
+        self.post: Any = ctypes.CFUNCTYPE(word, word, word)(self._code["post"].address)
+        self.finish: Any = ctypes.CFUNCTYPE(None, word, word, word, word)(self._code["finish"].address)
+        self.serve: Any = ctypes.CFUNCTYPE(None, word)(self._code["serve"].address)
+        self.copy: int = self._code["copy"].address
+        self.give_way = _give_way()
+
+
+@cache
+def _functions() -> _Functions:
+    return _Functions()
+
+
+def walk() -> Any:
+    """``walk(program, count)``: one call from Python for ``count`` steps."""
+    return _functions().walk
+
+
+def copy_address() -> int:
+    """Where the step that copies bytes lies."""
+    return _functions().copy
+
+
+def address_of(array: Array) -> int:
+    """Where an array's first element lies; a third of the time of ``array.ctypes.data``."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _give_way() -> int:
+    """The address of ``sched_yield``, or 0 where there is none."""
+    try:
+        function = ctypes.CDLL(None).sched_yield
+    except (AttributeError, OSError, TypeError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+_crew = Crew()
+
+
+def run_lanes(jobs: Sequence[int]) -> None:
+    """Run lanes by the process's crew: see :meth:`Crew.run`."""
+    _crew.run(jobs)
+
+
+def stop_helpers() -> None:
+    """End the helper threads, and wait for them; the next call starts new ones."""
+    _crew.stop()
+
+
+def _renew() -> None:
+    global _crew
+    _crew = Crew()
+
+
+atexit.register(stop_helpers)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=stop_helpers, after_in_child=_renew)

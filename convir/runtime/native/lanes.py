@@ -1,0 +1,75 @@
+"""All tiles of a batch in one call of compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain as joined
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from convir.runtime.kernels import Array
+from convir.runtime.lanes import Copy, Row
+from convir.runtime.native import chain, crew
+
+if TYPE_CHECKING:
+    from convir.runtime.native.kernels import NativeStep
+
+
+class NativeLanes:
+    """Tables of what each lane does with a tile; see :mod:`convir.runtime.native.chain` for their columns.
+
+    Args:
+        rows: for each lane, its rows; every step of them is compiled.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Row]]) -> None:
+        self._keep: list[object] = list(rows)
+        self._counter = np.zeros(1, np.intp)
+        self._kinds = [copy.array.dtype for copy in (*rows[0][0].incoming, *rows[0][0].outgoing)]
+        self._bases = np.zeros(len(self._kinds), np.intp)
+        self._tiles = rows[0][-1].first + rows[0][-1].count
+        self._jobs = [self._job(lane) for lane in rows]
+
+    def run(self, arrays: Sequence[Array]) -> None:
+        """Run every tile once, between these arrays of the caller, which are contiguous or copied."""
+        held = [np.ascontiguousarray(array, kind) for array, kind in zip(arrays, self._kinds, strict=True)]
+        self._bases[:] = [crew.address_of(array) for array in held]
+        self._counter[0] = 0
+        crew.run_lanes(self._jobs)
+
+    def _job(self, rows: Sequence[Row]) -> int:
+        table = self._table([self._row(row) for row in rows])
+        job = np.zeros(chain.JOB_COLUMNS, np.intp)
+        job[chain.COUNTER], job[chain.TILES] = self._counter.ctypes.data, self._tiles
+        job[chain.BASES], job[chain.ROWS], job[chain.TABLE] = self._bases.ctypes.data, len(rows), table
+        return self._table([job])
+
+    def _row(self, row: Row) -> Array:
+        incoming = [self._copy(copy, into_tile=True) for copy in row.incoming]
+        outgoing = [self._copy(copy, into_tile=False) for copy in row.outgoing]
+        program = [(crew.copy_address(), where) for where, _ in incoming]
+        for step in row.steps:
+            native = cast("NativeStep", step)
+            program.append((native.code.address, native.addresses.ctypes.data))
+            self._keep.append(native.code)
+        program += [(crew.copy_address(), where) for where, _ in outgoing]
+        patches = [patch for _, patch in joined(incoming, outgoing)]
+        made = np.zeros(chain.ROW_COLUMNS, np.intp)
+        made[chain.STEPS], made[chain.PROGRAM] = len(program), self._table(program)
+        made[chain.PATCHES], made[chain.PATCH_TABLE] = len(patches), self._table(patches)
+        made[chain.FIRST], made[chain.COUNT] = row.first, row.count
+        return made
+
+    def _copy(self, copy: Copy, into_tile: bool) -> tuple[int, tuple[int, int, int]]:
+        """The addresses of a copying step, and the patch that makes one of them the caller's."""
+        here = copy.array.ctypes.data
+        where = self._table([(0, here, copy.array.nbytes) if into_tile else (here, 0, copy.array.nbytes)])
+        word = np.dtype(np.intp).itemsize
+        return where, (where if into_tile else where + word, copy.slot, copy.stride)
+
+    def _table(self, rows: Sequence[Sequence[int] | Array]) -> int:
+        """These numbers in memory that stays; returns its address."""
+        made = np.array(rows, np.intp)
+        self._keep.append(made)
+        return int(made.ctypes.data)

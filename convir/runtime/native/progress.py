@@ -1,0 +1,54 @@
+"""A bar on the terminal while functions are compiled, where that takes long enough to wonder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+#: Seconds without a bar.
+PATIENCE = 1.0
+
+
+class CompileProgress:
+    """Counts functions; shows a bar on standard error if that is a terminal and :data:`PATIENCE` is over."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self._begin = time.perf_counter()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self) -> None:
+        """One more is done."""
+        self.done += 1
+        self.show()
+
+    def show(self) -> None:
+        """Bring the bar up to date; to be called about once a second while nothing is done."""
+        if self._bar is None and self._is_wanted():
+            self._bar, self._task = _bar(self.total)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done)
+
+    def _is_wanted(self) -> bool:
+        late = time.perf_counter() - self._begin > PATIENCE
+        return late and self.done < self.total and sys.stderr is not None and sys.stderr.isatty()
+
+
+def _bar(total: int) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    return bar, bar.add_task("", total=total)
