@@ -23,6 +23,9 @@ class Kernels(Protocol):
     def inplace(self, node: Node) -> tuple[int, ...]:
         """Operands whose array ``node`` may overwrite with its result."""
 
+    def watched(self, node: Node) -> Sequence[Value]:
+        """Operands and results of ``node`` that are looked at when its graph has run."""
+
 
 class OpsAlone:
     """No temporary arrays, and in place what the op says."""
@@ -32,6 +35,9 @@ class OpsAlone:
 
     def inplace(self, node: Node) -> tuple[int, ...]:
         return node.op.inplace
+
+    def watched(self, node: Node) -> Sequence[Value]:
+        return ()
 
 
 @dataclass(frozen=True)
@@ -102,14 +108,15 @@ class Liveness:
             yield Buffer(names, members[0].type.nbytes, self.first[root], self.last[root], self._kind(members), op)
 
     def _last_reads(self) -> dict[str, int]:
-        """Value name -> last step that reads it; outputs are read by the caller right after their graph."""
+        """Value name -> last step that reads it; outputs are read right after their graph, as is what is watched."""
         last: dict[str, int] = {}
         for step, node in steps(self.graphs):
             last.update((value.name, step) for value in node.inputs)
         step = 0
         for graph in self.graphs:
             step += len(graph.nodes) + 1
-            last.update((value.name, max(step, last.get(value.name, 0))) for value in graph.outputs)
+            watched = [value for node in graph.nodes for value in self.kernels.watched(node)]
+            last.update((value.name, max(step, last.get(value.name, 0))) for value in (*graph.outputs, *watched))
         return last
 
     def _assign(self) -> None:

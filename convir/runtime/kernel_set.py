@@ -50,6 +50,9 @@ class KernelSet(Protocol):
     def inplace(self, node: Node) -> tuple[int, ...]:
         """Operands whose array ``node`` may overwrite with its result."""
 
+    def watched(self, node: Node) -> Sequence[Value]:
+        """Operands and results of ``node`` that its guard looks at when the graph has run."""
+
     def bind(self, node: Node, inputs: Sequence[Array], outputs: Sequence[Array]) -> BoundStep:
         """``node`` on these arrays; ``outputs`` are its results, then its scratch."""
 
@@ -83,6 +86,10 @@ class NumpyKernels:
     def inplace(self, node: Node) -> tuple[int, ...]:
         """What the op says."""
         return node.op.inplace
+
+    def watched(self, node: Node) -> Sequence[Value]:
+        """NumPy's kernels raise their errors themselves."""
+        return ()
 
     def bind(self, node: Node, inputs: Sequence[Array], outputs: Sequence[Array]) -> BoundStep:
         """The kernel, bound."""

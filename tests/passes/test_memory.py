@@ -126,7 +126,9 @@ def test_buffers_start_at_cache_lines_and_reuse_what_is_free():
 
 def test_scratch_lives_for_one_step_only():
     graph = graph_of(Relu(), (100,))
-    kernels = SimpleNamespace(scratch=lambda node: [TensorType((100,))], inplace=lambda node: node.op.inplace)
+    kernels = SimpleNamespace(
+        scratch=lambda node: [TensorType((100,))], inplace=lambda node: node.op.inplace, watched=lambda node: ()
+    )
     plan = plan_memory([graph], kernels)
     (scratch,) = [buffer for buffer in plan.buffers if buffer.kind == "scratch"]
     assert (scratch.first, scratch.last) == (1, 1)

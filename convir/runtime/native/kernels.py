@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from convir.ir import Graph, Node, Op, TensorType, UnsupportedError
+from convir.ir import Graph, Node, Op, TensorType, UnsupportedError, Value
 from convir.ir.ops import Constant, CrossEntropy, Region
 from convir.loops import Function, Operand, Processor, program_for, write_function
 from convir.runtime.build_report import BuildReport
@@ -66,6 +66,10 @@ class NumbaKernels:
     def inplace(self, node: Node) -> tuple[int, ...]:
         """Loops may compute points twice at the end of a row, so they overwrite nothing that they read."""
         return () if self._function(node) else NUMPY.inplace(node)
+
+    def watched(self, node: Node) -> Sequence[Value]:
+        """The classes and the loss of a cross-entropy: see :func:`_guard`."""
+        return (node.inputs[1], node.outputs[0]) if isinstance(node.op, CrossEntropy) else ()
 
     def bind(self, node: Node, inputs: Sequence[Array], outputs: Sequence[Array]) -> BoundStep:
         """The loops with the addresses of these arrays."""
