@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from convir.ir import ConvirError, Graph, Node, TensorType, UnsupportedError
+from convir.ir import ConvirError, Graph, Node, TensorType, UnsupportedError, Value
 from convir.ir.ops import Constant
 from convir.runtime.kernels import Array, Kernel, Step, kernel_for
 
