@@ -15,9 +15,6 @@ from convir.passes.manager import Pass
 from convir.passes.memory import MemoryPlan
 from convir.runtime import KernelSet
 
-#: Work that pays for waking another thread: about 100 microseconds of arithmetic.
-FLOPS_A_LANE = 2_000_000
-
 #: Samples of a tile at least: shorter rows waste vectors, and every tile reads all weights.
 LEAST_TILE = 16
 
@@ -129,7 +126,7 @@ def divide(graph: Graph, passes: Sequence[Pass], kernels: KernelSet, threads: in
     except UnsupportedError as error:
         return _whole(graph, passes, kernels, threads, str(error))
     flops = sum(work.flops + work.pointwise for work in map(work_of, graph.nodes))
-    lanes = max(1, min(threads, int(flops // FLOPS_A_LANE), roles.batch))
+    lanes = max(1, min(threads, int(flops // kernels.lane_flops), roles.batch))
     size = _chosen_size(graph, roles, lanes) if tile is None else tile
     if size >= roles.batch:
         return _whole(graph, passes, kernels, threads if lanes > 1 else 1, f"the batch of {roles.batch} is small")

@@ -165,7 +165,7 @@ def test_an_engine_that_disagrees_is_not_timed(monkeypatch):
     monkeypatch.setattr("harness.measure.largest_difference", lambda found, expected: 0.5)
     (found,) = measure(workloads.chosen([SMALL])[0], engines.chosen([]), 1, 1, lambda line: None).engines
     assert (found.status, found.difference, found.seconds) == ("disagrees", 0.5, ())
-    assert found.reason == "results differ from convir NumPy's by 5.0e-01, more than 1e-04"
+    assert found.reason == "results differ from convir NumPy's by 5.0e-01, more than 1e-03"
 
 
 def test_a_process_that_dies_at_work_is_noticed(tmp_path):

@@ -70,10 +70,10 @@ def test_interleaved_times_every_step_in_every_round():
     assert calls == list("bbaaaabbbbaa")
 
 
-def test_difference_is_relative_to_the_largest_element(tmp_path):
-    np.savez(tmp_path / "a.npz", np.array([100.0, 1.0]), np.array([1.0]))
-    np.savez(tmp_path / "b.npz", np.array([100.0, 3.0]), np.array([1.01]))
-    assert largest_difference(tmp_path / "b.npz", tmp_path / "a.npz") == pytest.approx(0.02)
+def test_difference_is_relative_to_the_norm_of_each_array(tmp_path):
+    np.savez(tmp_path / "a.npz", np.array([30.0, 40.0]), np.array([1.0]))
+    np.savez(tmp_path / "b.npz", np.array([30.0, 41.0]), np.array([1.01]))
+    assert largest_difference(tmp_path / "b.npz", tmp_path / "a.npz") == pytest.approx(1 / 50)
     np.savez(tmp_path / "c.npz", np.array([100.0, 1.0]))
     assert largest_difference(tmp_path / "c.npz", tmp_path / "a.npz") == float("inf")
     np.savez(tmp_path / "d.npz", np.array([[100.0, 1.0]]), np.array([1.0]))

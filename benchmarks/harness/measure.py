@@ -18,8 +18,9 @@ from harness.workloads import Workload, prepare
 
 #: Seconds of a burst, and the most calls in one. A call longer than that makes a burst of its own.
 BURST_SECONDS, MOST_CALLS = 0.15, 2000
-#: Largest relative difference between two engines' float32 results; sums are in different orders.
-TOLERANCE = 1e-4
+#: Largest relative difference between two engines' float32 results, by norm: sums are in different orders, and where
+#: two pixels of a pooling window are equal but for rounding, another of them gets the window's gradient.
+TOLERANCE = 1e-3
 
 Say = Callable[[str], None]
 
@@ -116,11 +117,11 @@ class _Run:
 
 
 def largest_difference(found: Path, expected: Path) -> float:
-    """Over all arrays of two ``.npz`` files: max |found - expected| / max |expected|; inf where shapes differ."""
+    """Over all arrays of two ``.npz`` files: norm of the difference over the expected norm; inf where shapes differ."""
     import numpy as np
 
     with np.load(found) as ours, np.load(expected) as theirs:
         pairs = [(ours[name], theirs[name]) for name in theirs.files if name in ours.files]
         if len(pairs) != len(theirs.files) or any(a.shape != b.shape for a, b in pairs):
             return float("inf")
-        return max(float(np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-30)) for a, b in pairs)
+        return max(float(np.linalg.norm(a - b) / max(float(np.linalg.norm(b)), 1e-30)) for a, b in pairs)

@@ -41,6 +41,10 @@ class KernelSet(Protocol):
         """The lowering strategy of convolution that suits it, by name."""
 
     @property
+    def lane_flops(self) -> int:
+        """Operations that a thread has to take over before it pays to wake it."""
+
+    @property
     def fuses(self) -> bool:
         """Whether a region runs faster than its ops one by one."""
 
@@ -75,6 +79,8 @@ class NumpyKernels:
     name = "numpy"
     conv = "im2col"
     fuses = False
+    #: Some 300 microseconds: waking a thread takes 60, and the threads wait for each other's Python.
+    lane_flops = 12_000_000
 
     def scratch(self, node: Node) -> Sequence[TensorType]:
         """What the kernel asks for; views and constants run nothing."""

@@ -2,8 +2,11 @@
 
 import pytest
 
+from convir.runtime import kernels_for
+
 
 @pytest.fixture(autouse=True)
 def _every_thread_gets_work(monkeypatch):
     """However small a model, it pays to divide it."""
-    monkeypatch.setattr("convir.tiling.FLOPS_A_LANE", 1)
+    for backend in ("numpy", "auto"):
+        monkeypatch.setattr(type(kernels_for(backend)), "lane_flops", 1)

@@ -11,7 +11,7 @@ from support.tiled import CASES, image
 
 import convir
 from convir import ConvirError
-from convir.runtime import thread_count
+from convir.runtime import kernels_for, thread_count
 from convir.tiling import Tile, Tiles
 
 
@@ -57,7 +57,7 @@ def test_a_model_without_batch():
 
 
 def test_little_work_is_not_divided(monkeypatch):
-    monkeypatch.setattr("convir.tiling.FLOPS_A_LANE", 10**9)
+    monkeypatch.setattr(type(kernels_for("numpy")), "lane_flops", 10**9)
     compiled = CASES["features"].compile(64, threads=2)
     assert (compiled.division.lanes, compiled.division.roles) == (1, None)
 

@@ -51,6 +51,8 @@ class NumbaKernels:
     name = "numba"
     conv = "direct"
     fuses = True
+    #: Some 25 microseconds: helpers that have just run look for the next lane before they sleep.
+    lane_flops = 2_000_000
 
     def __init__(self, processor: Processor | None = None) -> None:
         self.processor = processor or host()
