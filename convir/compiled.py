@@ -77,8 +77,7 @@ def compile(
     settings = _Settings(kernels_for(backend), thread_count(threads), _checked_tile(tile))
     chosen = {"conv": conv, "pool": pool, "inference": inference, "wrt": wrt, "of": of}
     if passes is None:
-        suited = {"conv": settings.kernels.conv if conv is None else conv, "regions": settings.kernels.fuses}
-        passes = pipeline(**{**chosen, **suited})  # type: ignore[arg-type]
+        passes = pipeline(**chosen, backend=backend)  # type: ignore[arg-type]
     elif chosen != _DEFAULTS:
         given = ", ".join(f"{name}=" for name, value in chosen.items() if value != _DEFAULTS[name])
         raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")

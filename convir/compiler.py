@@ -17,13 +17,13 @@ from convir.passes.eliminate import EliminateCommonSubexpressions, EliminateDead
 from convir.passes.fold_constants import BakeParameters, FoldConstants
 from convir.passes.fuse_regions import FuseRegions
 from convir.passes.fuse_relu import FuseRelu
-from convir.passes.lower_conv import DEFAULT, LowerConv, StrategyChoice
+from convir.passes.lower_conv import LowerConv, StrategyChoice
 from convir.passes.lower_pool import LowerPool
 from convir.passes.manager import Pass, Stage, run_passes
 from convir.passes.memory import MemoryPlan, plan_memory
 from convir.passes.sink_epilogue import SinkEpilogue
 from convir.passes.split import split
-from convir.runtime import NUMPY, KernelSet, evaluate
+from convir.runtime import NUMPY, KernelSet, evaluate, kernels_for
 
 #: How pooling runs: one vectorised step for each kernel tap, or explicit loops.
 POOLS = ("taps", "naive")
@@ -31,30 +31,33 @@ POOLS = ("taps", "naive")
 
 def pipeline(
     *,
-    conv: StrategyChoice = DEFAULT,
+    conv: StrategyChoice | None = None,
     pool: str = "taps",
     inference: bool = False,
     wrt: Sequence[str] | None = None,
     of: Sequence[int] | None = None,
-    regions: bool = False,
+    backend: str = "numpy",
 ) -> list[Pass]:
     """The passes that :func:`convir.compile` runs, in order: insert your own and hand the list to it.
 
     Args:
-        conv: lowering strategy for all convolutions, or one for each by node name.
+        conv: lowering strategy for all convolutions, or one for each by node name; None, and for those that are not
+            named, the one that suits the backend.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops, the reference).
         inference: snapshot the parameters and fold what follows from them; no backward.
         wrt: names of the parameters and inputs to differentiate by, or one name; None for all.
         of: positions of the outputs to differentiate; None for all.
-        regions: group ops with what follows them, for a backend that runs a group as one loop nest.
+        backend: what the graph is for: one that runs several ops as one loop nest gets them grouped.
 
     Raises:
-        UnsupportedError: an unknown way of pooling.
+        UnsupportedError: an unknown way of pooling, or an unknown or missing backend.
     """
     if pool not in POOLS:
         raise UnsupportedError(f"unknown pool={pool!r}; there are: {', '.join(POOLS)}")
     lower_pool = [LowerPool()] if pool == "taps" else []
-    fuse_regions = [FuseRegions()] if regions else []
+    kernels = kernels_for(backend)
+    lower_conv = LowerConv(kernels.conv if conv is None else conv, kernels.conv)
+    fuse_regions = [FuseRegions()] if kernels.fuses else []
     wrt = (wrt,) if isinstance(wrt, str) else wrt
     if inference:
         return [
@@ -62,7 +65,7 @@ def pipeline(
             RemoveDropout(),
             FuseRelu(),
             SinkEpilogue(),
-            LowerConv(conv),
+            lower_conv,
             *lower_pool,
             AssignLayout(),
             AbsorbTransposes(),
@@ -77,7 +80,7 @@ def pipeline(
         FuseRelu(),
         SinkEpilogue(for_training=True),
         Differentiate(None if wrt is None else tuple(wrt), None if of is None else tuple(of)),
-        LowerConv(conv),
+        lower_conv,
         *lower_pool,
         AssignLayout(),
         AbsorbTransposes(),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from support.compiled_nets import F, Net, X, draw
 from support.graphs import assert_close, joint, random_values, results
 from support.random_graphs import random_graphs
 
 import convir
-from convir import TensorType, nn
+from convir import TensorType, nn, zoo
 from convir.ir import Builder
 from convir.ir.ops import Add, Exp, Mul, Reshape, Tanh
 
@@ -164,3 +165,13 @@ def test_random_graphs_run_as_node_by_node(graph):
                 continue
             found = net.backward(*(values[value.name] for value in whole.inputs[len(graph.inputs) :]))
             assert_close(list(found.values()), [gradients[name] for name in found], 1e-9)
+
+
+def test_a_mapping_names_some_convolutions_and_the_backend_the_others():
+    pytest.importorskip("numba")
+    compiled = convir.compile(zoo.lenet5(), (1, 1, 28, 28), conv={"conv1": "naive"}, inference=True, backend="numba")
+    ops = {node.op.name for node in compiled.graph.nodes}
+    bodies = {inner.op.name for n in compiled.graph.nodes if n.op.name == "region" for inner in n.op.body.nodes}
+    assert "conv2d" in ops
+    assert "conv2d_direct" in bodies
+    assert "im2col" not in ops

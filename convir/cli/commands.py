@@ -172,9 +172,8 @@ def _conv(given: Sequence[str]) -> Any:
 def _stages(graph: Graph, args: Namespace) -> tuple[Stage, ...]:
     """The stages without an executable: drawing needs no memory."""
     from convir.compiler import build, pipeline
-    from convir.passes.lower_conv import DEFAULT
 
-    passes = pipeline(conv=_conv(args.conv or []) or DEFAULT, pool=args.pool, inference=args.inference)
+    passes = pipeline(conv=_conv(args.conv or []), pool=args.pool, inference=args.inference)
     return build(graph, passes).stages
 
 

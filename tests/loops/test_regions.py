@@ -13,6 +13,7 @@ from support.loop_interpreter import interpret_program
 import convir
 from convir import zoo
 from convir.ir.ops import Region
+from convir.passes.fuse_regions import FuseRegions
 from convir.runtime import evaluate
 
 
@@ -39,7 +40,7 @@ def test_samples(op, arrays):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_regions_of_lenet5(inference, batch):
     rng = np.random.default_rng(0)
-    passes = convir.pipeline(conv="direct", inference=inference, regions=True)
+    passes = [*convir.pipeline(conv="direct", inference=inference), FuseRegions()]
     graphs = convir.compile(zoo.lenet5(), (batch, 1, 28, 28), passes=passes).program.graphs
     regions = [node for graph in graphs for node in graph.nodes if isinstance(node.op, Region)]
     assert len(regions) >= 2

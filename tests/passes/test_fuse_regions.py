@@ -99,7 +99,7 @@ def test_equal_regions_have_equal_bodies():
 def test_random_graphs_compute_the_same(graph):
     inputs = [random_values(graph)[value.name] for value in graph.inputs]
     plain = convir.compile(graph, passes=pipeline(conv="direct", wrt=()))(*inputs)
-    fused = convir.compile(graph, passes=pipeline(conv="direct", wrt=(), regions=True))(*inputs)
+    fused = convir.compile(graph, passes=[*pipeline(conv="direct", wrt=()), FuseRegions()])(*inputs)
     assert isinstance(plain, tuple) == isinstance(fused, tuple)
     pairs = zip(plain, fused, strict=True) if isinstance(plain, tuple) else [(plain, fused)]
     for one, other in pairs:
@@ -127,7 +127,7 @@ class Residual(nn.Module):
 def test_models_compute_the_same_forward_and_backward(model, shape):
     x = np.random.default_rng(0).standard_normal(shape).astype("f")
     plain = convir.compile(model.eval(), shape, passes=pipeline(conv="direct"))
-    fused = convir.compile(model, shape, passes=pipeline(conv="direct", regions=True))
+    fused = convir.compile(model, shape, passes=[*pipeline(conv="direct"), FuseRegions()])
     assert "region" in {node.op.name for node in (*fused.graph.nodes, *fused.backward_graph.nodes)}
     y = plain(x)
     np.testing.assert_allclose(fused(x), y, rtol=1e-5, atol=1e-5)

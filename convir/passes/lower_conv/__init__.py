@@ -39,12 +39,14 @@ class LowerConv:
 
     Attributes:
         choice: a strategy name, or a mapping from the traced convolution's node name to one.
+        default: the strategy of convolutions that the mapping does not name.
 
     Raises:
         UnsupportedError: an unknown strategy, or a node name that is not a convolution.
     """
 
     choice: StrategyChoice = DEFAULT
+    default: str = DEFAULT
     name: str = "lower_conv"
 
     def __call__(self, graph: Graph) -> Graph:
@@ -59,7 +61,7 @@ class LowerConv:
         if unknown:
             known = ", ".join(sorted(origins)) or "none"
             raise UnsupportedError(f"conv= names {', '.join(unknown)}, but the convolutions are: {known}")
-        return {origin: strategy(self.choice.get(origin, DEFAULT)) for origin in origins}
+        return {origin: strategy(self.choice.get(origin, self.default)) for origin in origins}
 
 
 def _lower(chosen: Mapping[str, Strategy], rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
