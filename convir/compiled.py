@@ -277,7 +277,7 @@ class Compiled:
         return f"<compiled {self.graph.name}: {len(self.graph.nodes)} nodes, {self.memory.peak_bytes} arena bytes>"
 
     def _checked(self, inputs: Sequence[Any]) -> list[Array]:
-        declared = self.program.model.inputs
+        declared = self.division.model.inputs
         if len(inputs) != len(declared):
             expected = ", ".join(map(str, declared))
             raise ShapeError(f"{self.graph.name} takes {len(declared)} inputs ({expected}), got {len(inputs)}")
@@ -313,7 +313,7 @@ class Compiled:
         """The model traced again (so that Python code sees the new shapes), or the graph with its shape rules run."""
         if self._watch.replaced:
             raise ExecutionError("modules or parameters were replaced after compile(inference=True); compile again")
-        declared = self.program.model.inputs
+        declared = self.division.model.inputs
         types = [_type_of(array, f"input {value.name}") for array, value in zip(arrays, declared, strict=True)]
         if isinstance(self._model, Graph):
             names = (value.name for value in self._model.inputs)

@@ -167,7 +167,7 @@ class TileRunner:
         """Those of one tile or lane: one for each size of tile that it runs, in one arena."""
         division = self.division
         sizes = (division.tiles[owner].size,) if self._has_backward else division.tiles.sizes
-        arena = Arena(division.program.memory.arena_bytes)
+        arena = Arena(division.memory.arena_bytes)
         return {size: self._executable(division.programs[size], arena) for size in sizes}
 
     def _executable(self, program: Program, arena: Arena) -> Executable:

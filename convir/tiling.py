@@ -97,8 +97,15 @@ class Division:
 
     @property
     def memory(self) -> MemoryPlan:
-        """Where everything lives, with as many arenas as there are."""
-        return replace(self.program.memory, arenas=self.owners)
+        """Where everything of the first tile lives, with as many arenas as there are, large enough for every tile.
+
+        A smaller tile may need more: its loops are other loops, with other temporaries.
+        """
+        largest = max(program.memory.arena_bytes for program in self.programs.values())
+        return replace(self.program.memory, arenas=self.owners, arena_bytes=largest)
+
+    def __repr__(self) -> str:
+        return f"<division: {self}>"
 
     def __str__(self) -> str:
         if self.roles is None:
@@ -129,7 +136,12 @@ def divide(graph: Graph, passes: Sequence[Pass], kernels: KernelSet, threads: in
     lanes = max(1, min(threads, int(flops // kernels.lane_flops), roles.batch))
     size = _chosen_size(graph, roles, lanes) if tile is None else tile
     if size >= roles.batch:
-        return _whole(graph, passes, kernels, threads if lanes > 1 else 1, f"the batch of {roles.batch} is small")
+        why = (
+            f"the batch of {roles.batch} is small"
+            if tile is None
+            else f"a tile of {tile} holds the batch of {roles.batch}"
+        )
+        return _whole(graph, passes, kernels, threads if lanes > 1 else 1, why)
     tiles = Tiles(roles.batch, size)
     try:
         programs = {part: build(_resized(graph, roles, part), passes, kernels) for part in tiles.sizes}

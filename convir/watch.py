@@ -38,13 +38,17 @@ class Watch:
 
 
 class Exclusive:
-    """Lets one thread in; another that comes meanwhile gets an error instead of wrong numbers."""
+    """Lets one thread in; another that comes meanwhile gets an error instead of wrong numbers.
+
+    A thread that an interrupt threw out before it could say that it leaves may come in again.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._inside: dict[None, int] = {}
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
+        thread = threading.get_ident()
+        if self._inside.setdefault(None, thread) != thread:  # one atomic step
             raise ExecutionError(
                 "another thread is running this compiled model; it works in one piece of memory, so give each "
                 "thread its own: compiled.clone()"
@@ -53,4 +57,4 @@ class Exclusive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self._inside.clear()

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 from convir.ir import TensorType
 from convir.loops.affine import Affine, Axis, variable
-from convir.loops.expr import Expr, Index, Load, Reduce, transform
+from convir.loops.expr import Expr, Index, Load, Reduce, transform, walk
 from convir.loops.nest import Nest, Program, Store, Together, simplified
+
+#: Parts of an expression that is put in the place of another, counted as often as it is; more stay in memory.
+MOST_PARTS = 64
 
 
 def fused(program: Program) -> Program:
@@ -68,6 +71,9 @@ def _into_reader(writer: Nest, reader: Nest, name: str) -> Nest | None:
     loads = [part for part in aligned.parts() if isinstance(part, Load) and part.operand == name]
     inside = {part for r in aligned.parts() if isinstance(r, Reduce) for part in _loads_of(r, name)}
     if inside or any(load.offset != store.offset for load in loads):
+        return None
+    # What is read several times is written out as often.
+    if sum(1 for _ in walk(store.value)) * len(loads) > MOST_PARTS:
         return None
 
     def change(part: Expr) -> Expr | None:
@@ -158,9 +164,14 @@ def _rows(writer: Nest, reader: Nest, name: str, temporaries: dict[str, TensorTy
     (store,) = writer.stores
     ours = [axis for axis in writer.axes if store.offset.coefficient(axis.name) == row and axis.extent == height]
     loads = [part for part in reader.parts() if isinstance(part, Load) and part.operand == name]
-    outer = _outer_row(reader, loads, row)
-    if len(ours) != 1 or outer is None:
+    found = _outer_row(reader, loads, row, plane)
+    if len(ours) != 1 or found is None:
         return None
+    # The shared loop has a name that no other loop has.
+    taken = {axis.name for nest in (writer, reader) for axis in (*nest.axes, *nest.reduced)}
+    outer = replace(found, name=next(each for each in ("row", "row_", "row__") if each not in taken))
+    reader = _with_axes(reader, {found.name: outer.name})
+    loads = [part for part in reader.parts() if isinstance(part, Load) and part.operand == name]
     step = loads[0].offset.coefficient(outer.name) // row
     seen = 1 + sum(
         (axis.extent - 1) * loads[0].offset.coefficient(axis.name) // row
@@ -169,26 +180,37 @@ def _rows(writer: Nest, reader: Nest, name: str, temporaries: dict[str, TensorTy
     )
     if seen > step or any(load.offset.const >= row for load in loads) or height == seen:
         return None
+    if step * (outer.extent - 1) + seen > height:
+        return None
+    few = _few_rows(writer, name, ours[0], outer, step, seen, plane, row)
+    one = _one_row(reader, name, outer, plane, seen * row)
+    buffer = channels * seen * row
+    places = [*((few, store.offset) for store in few.stores)]
+    places += [(one, part.offset) for part in one.parts() if isinstance(part, Load) and part.operand == name]
+    if any(not 0 <= bound < buffer for nest, offset in places for bound in _bounds(nest, offset)):
+        return None
     temporaries[name] = temporaries[name].with_shape((channels, seen, width, batch))
-    return Together(
-        outer,
-        (
-            _few_rows(writer, name, ours[0], outer, step, seen, plane, row),
-            _one_row(reader, name, outer, plane, seen * row),
-        ),
-    )
+    return Together(outer, (few, one))
 
 
-def _outer_row(reader: Nest, loads: Sequence[Load], row: int) -> Axis | None:
-    """The axis of the reader that goes from window to window downwards, the same in every load."""
-    found = [
-        axis
-        for axis in reader.axes
-        if all(load.offset.coefficient(axis.name) % row == 0 and load.offset.coefficient(axis.name) for load in loads)
-        and len({load.offset.coefficient(axis.name) for load in loads}) == 1
-    ]
-    inner = [axis for axis in found if all(axis.extent * load.offset.coefficient(axis.name) > 0 for load in loads)]
-    return min(inner, key=lambda axis: loads[0].offset.coefficient(axis.name)) if loads and inner else None
+def _bounds(nest: Nest, offset: Affine) -> tuple[int, int]:
+    """The smallest and the largest value of an index over the axes of a nest."""
+    extents = {axis.name: axis.extent for axis in (*nest.axes, *nest.reduced)}
+    ends = [(extents[name] - 1) * number for name, number in offset.terms]
+    return offset.const + sum(min(end, 0) for end in ends), offset.const + sum(max(end, 0) for end in ends)
+
+
+def _outer_row(reader: Nest, loads: Sequence[Load], row: int, plane: int) -> Axis | None:
+    """The one axis of the reader that goes from window to window down a plane, by the same rows in every load.
+
+    None where more than one could be it, or none: sizes of 1 and strides larger than the plane leave that open.
+    """
+    found = []
+    for axis in reader.axes:
+        steps = {load.offset.coefficient(axis.name) for load in loads}
+        if len(steps) == 1 and all(0 < step < plane and step % row == 0 for step in steps):
+            found.append(axis)
+    return found[0] if len(found) == 1 else None
 
 
 def _few_rows(writer: Nest, name: str, rows: Axis, outer: Axis, step: int, seen: int, plane: int, row: int) -> Nest:

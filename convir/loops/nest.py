@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from convir.ir import TensorType
+from convir.ir import ConvirError, TensorType
 from convir.loops.affine import Affine, Axis
 from convir.loops.expr import Expr, Index, Load, Reduce, moved, transform, walk
 
@@ -78,6 +78,11 @@ class Together:
 
     axis: Axis
     nests: tuple[Nest, ...]
+
+    def __post_init__(self) -> None:
+        inner = {axis.name for nest in self.nests for axis in (*nest.axes, *nest.reduced)}
+        if self.axis.name in inner:
+            raise ConvirError(f"the shared loop over {self.axis.name} has a loop of that name inside")
 
     def operands(self) -> set[str]:
         """Names of what is loaded or stored."""

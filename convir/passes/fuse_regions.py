@@ -25,6 +25,10 @@ EPILOGUES = (UnaryOp, BinaryOp, ActivationGradOp, MaxPool2dTaps, AvgPool2dTaps, 
 ANCHORS = (Conv2dDirect, MatMul, UnaryOp, BinaryOp, ActivationGradOp)
 
 
+#: Nodes of a region: a function of many more takes long to compile and gains nothing.
+MOST_NODES = 12
+
+
 @dataclass(frozen=True)
 class FuseRegions:
     """``max_pool2d(conv2d(x, w), b)  =>  region(x, w, b)`` with these two as its body
@@ -64,7 +68,9 @@ class _Fusion:
             return []
         for value in node.inputs:
             group = self.groups.get(value.name)
-            if group is not None and isinstance(group[0].op, ANCHORS) and self._read_here_only(value):
+            if group is None or not isinstance(group[0].op, ANCHORS) or len(group) >= MOST_NODES:
+                continue
+            if self._read_here_only(value):
                 return group
         return []
 

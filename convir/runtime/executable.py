@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from convir.ir import Graph, TensorType, Value
+from convir.ir import ConvirError, Graph, TensorType, Value
 from convir.ir.ops import Constant
 from convir.runtime.arena import Arena
 from convir.runtime.kernel_set import NUMPY, BoundStep, KernelSet
@@ -56,6 +56,7 @@ class Executable:
     Raises:
         MemoryLimitError: the arena is larger than the machine; nothing was allocated.
         UnsupportedError: an op without a kernel.
+        ConvirError: the given arena is too small.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Executable:
         self.plan = plan
         self.kernels = kernels
         self.arena = arena or Arena(plan.arena_bytes)
+        if self.arena.nbytes < plan.arena_bytes:
+            raise ConvirError(f"the plan needs {plan.arena_bytes} bytes, the arena has {self.arena.nbytes}")
         self.arrays: dict[str, Array] = dict(parameters)
         for graph in plan.graphs:
             for value in graph.inputs:

@@ -9,6 +9,7 @@ from support.gradient_samples import SAMPLES
 from support.graphs import assert_close
 from support.loop_cases import types_of
 from support.loop_interpreter import interpret_program
+from support.pooled_nets import POOLED, PooledNet
 
 import convir
 from convir import zoo
@@ -47,3 +48,15 @@ def test_regions_of_lenet5(inference, batch):
     for node in regions:
         arrays = [np.asarray(rng.standard_normal(v.type.shape), v.type.dtype) for v in node.inputs]
         assert_joined(node.op, arrays, 2e-5)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("case", POOLED)
+def test_regions_with_poolings_behind_anything(case, inference):
+    """The interpreter reads and writes nothing outside the operands."""
+    rng = np.random.default_rng(0)
+    passes = [*convir.pipeline(conv="direct", inference=inference), FuseRegions()]
+    graphs = convir.compile(PooledNet(POOLED[case]), (2, 3, 12, 11), passes=passes).program.graphs
+    for node in (node for graph in graphs for node in graph.nodes if isinstance(node.op, Region)):
+        arrays = [np.asarray(rng.standard_normal(v.type.shape), v.type.dtype) for v in node.inputs]
+        assert_joined(node.op, arrays, 1e-4)

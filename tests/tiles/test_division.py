@@ -26,7 +26,7 @@ def test_a_tile_as_large_as_the_batch_is_the_batch():
     for tile in (7, 8, 1000):
         division = CASES["features"].compile(7, tile=tile, threads=2).division
         assert (division.roles, len(division.tiles), division.lanes) == (None, 1, 1)
-        assert str(division) == "one tile: the batch of 7 is small"
+        assert str(division) == f"one tile: a tile of {tile} holds the batch of 7"
 
 
 def test_a_random_model_is_not_divided():

@@ -24,6 +24,8 @@ from convir.runtime.native import chain
 
 #: How long a helper sleeps before it ends.
 IDLE_SECONDS = 1.5
+#: Which helpers sleep is told in the bits of one number.
+MOST_HELPERS = 63
 
 
 class Crew:
@@ -33,35 +35,56 @@ class Crew:
         self._helpers: list[_Helper] = []
         self._mailboxes: Array = np.zeros(0, np.intp)
         self._address = 0
+        self._posted = 0
         self._taken = Lock()
 
     def run(self, jobs: Sequence[int]) -> None:
         """Run lanes side by side: ``jobs`` are the addresses of theirs, the first is the caller's.
 
-        The lanes of a call share a counter of tiles, so those that no helper comes for are not missed.
+        The lanes of a call share a counter of tiles, so those that no helper comes for are not missed. An interrupt is
+        raised when all tiles have run.
         """
         functions = _functions()
         if len(jobs) == 1 or not self._taken.acquire(blocking=False):
             functions.finish(jobs[0], 0, 0, 0)
             return
+        self._posted, interrupt = 0, None
         try:
-            count = self._ready(len(jobs) - 1)
-            for place in range(count):
-                self._helpers[place].mailbox[1] = jobs[place + 1]
-            asleep = functions.post(self._address, count)
-            for place in range(count if asleep else 0):
-                if asleep >> place & 1:
-                    self._helpers[place].wake()
-            functions.finish(jobs[0], self._address, count, functions.give_way)
-        finally:
-            self._taken.release()
+            self._post(jobs, functions)
+        except BaseException as error:
+            interrupt = error
+        # Nothing below may be left early: a helper could still write to memory that the caller uses again. Not a
+        # function and not a `finally`, because an interrupt could come between its call and its `try`.
+        while True:
+            try:
+                functions.finish(jobs[0], self._address, self._posted, functions.give_way)
+                break
+            except BaseException as error:
+                interrupt = error
+        self._taken.release()
+        if interrupt is not None:
+            raise interrupt
+
+    def _post(self, jobs: Sequence[int], functions: _Functions) -> None:
+        """Offer every lane but the first to a helper, and wake those that sleep."""
+        count = self._ready(min(len(jobs) - 1, MOST_HELPERS))
+        for place in range(count):
+            self._helpers[place].mailbox[1] = jobs[place + 1]
+        self._posted = count
+        asleep = functions.post(self._address, count)
+        for place in range(count if asleep else 0):
+            if asleep >> place & 1:
+                self._helpers[place].wake()
 
     def stop(self) -> None:
-        """End all helpers and wait for them."""
-        with self._taken:
-            for helper in self._helpers:
-                helper.stop()
-            self._helpers.clear()
+        """End all helpers and wait for them, unless a call has them."""
+        # Not waiting: a signal handler may fork in the thread that is inside a call.
+        if not self._taken.acquire(blocking=False):
+            return
+        for helper in self._helpers:
+            helper.stop()
+        self._helpers.clear()
+        self._taken.release()
 
     def _ready(self, count: int) -> int:
         """Have ``count`` helpers that are alive, or as many as the system has threads for; returns how many."""
