@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from convir.ir import ConvirError
 from convir.loops.affine import Affine
 
 
@@ -36,6 +37,10 @@ class Apply:
 
     function: str
     arguments: tuple[Expr, ...]
+
+    def __post_init__(self) -> None:
+        if FUNCTIONS.get(self.function) != len(self.arguments):
+            raise ConvirError(f"loops have no function {self.function!r} of {len(self.arguments)} arguments")
 
 
 @dataclass(frozen=True)

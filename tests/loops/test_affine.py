@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.loop_interpreter import at
@@ -90,3 +91,11 @@ def test_axes_over_a_shape():
     axes = axes_over((2, 3), "ij")
     assert axes == (Axis("i", 2), Axis("j", 3))
     assert index_of(axes) == (variable("i"), variable("j"))
+
+
+def test_an_expression_has_functions_that_there_are():
+    from convir import ConvirError
+    from convir.loops.expr import Apply, Number
+
+    with pytest.raises(ConvirError, match=r"no function 'add' of 1 arguments"):
+        Apply("add", (Number(1.0),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from convir.loops.affine import Affine, Axis, axes_over, index_of
+from convir.loops.affine import Axis, axes_over, index_of
 from convir.loops.expr import Expr
 from convir.loops.nest import Nest, Program
 from convir.loops.registry import Operand
@@ -29,8 +29,3 @@ def each(result: Operand, value: Callable[..., Expr]) -> Nest:
 def mapped(result: Operand, value: Callable[..., Expr]) -> Program:
     """A program of one such nest."""
     return Program((each(result, value),))
-
-
-def window(stride: int, dilation: int, place: Affine, tap: Affine | int) -> Affine:
-    """What kernel tap ``tap`` of the window at ``place`` reads: ``place*S + tap*D``."""
-    return place * stride + (tap * dilation)

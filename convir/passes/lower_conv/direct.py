@@ -16,7 +16,6 @@ from __future__ import annotations
 from convir.ir import Node, Value
 from convir.ir.ops import (
     CHWN,
-    NCHW,
     Conv2d,
     Conv2dDirect,
     Conv2dDirectGradWeight,
@@ -24,15 +23,10 @@ from convir.ir.ops import (
     Conv2dGradWeight,
     ConvOp,
     Pad2d,
-    Transpose,
-    permutation,
 )
 from convir.passes.direct_gradient import emit_input_gradient
-from convir.passes.lower_conv.strategy import Strategy
+from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
 from convir.passes.rewrite import Rewriter
-
-TO_CHWN = Transpose(permutation(NCHW, CHWN))
-TO_NCHW = Transpose(permutation(CHWN, NCHW))
 
 
 def lower_conv2d(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:

@@ -19,7 +19,6 @@ from typing import Any
 from convir.ir import Node, Value
 from convir.ir.ops import (
     CHWN,
-    NCHW,
     Col2im,
     Conv2d,
     Conv2dGradInput,
@@ -31,14 +30,9 @@ from convir.ir.ops import (
     MatMul,
     Pad2d,
     Reshape,
-    Transpose,
-    permutation,
 )
-from convir.passes.lower_conv.strategy import Strategy
+from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
 from convir.passes.rewrite import Rewriter
-
-TO_CHWN = Transpose(permutation(NCHW, CHWN))
-TO_NCHW = Transpose(permutation(CHWN, NCHW))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from convir.ir import Node, Value
+from convir.ir.ops import CHWN, NCHW, Transpose, permutation
 from convir.passes.rewrite import Rewriter
+
+#: To the layout that lowered convolutions run in, and back to the model's.
+TO_CHWN = Transpose(permutation(NCHW, CHWN))
+TO_NCHW = Transpose(permutation(CHWN, NCHW))
 
 #: ``lower(rewriter, node, operands)`` returns the replacement, or None to leave the node alone.
 Lower = Callable[[Rewriter, Node, tuple[Value, ...]], Value | None]

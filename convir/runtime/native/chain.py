@@ -44,7 +44,7 @@ def copy(addresses: Any) -> None:
     copy_bytes(addresses[1], addresses[0], addresses[2])
 
 
-@njit
+@njit(forceinline=True)
 def run(program: Any, count: int) -> None:
     """``program`` holds, for each of ``count`` steps, where its function and its addresses lie."""
     for step in range(count):
@@ -56,7 +56,7 @@ def walk(program: Any, count: int) -> None:
     run(program, count)
 
 
-@njit
+@njit(forceinline=True)
 def lane(job: Any) -> None:
     """Take tiles until there are none left, and run each."""
     row = words(job[TABLE])

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from convir.runtime.kernels import Array
-from convir.runtime.native import chain
+from convir.runtime.native import build, chain
 
 #: How long a helper sleeps before it ends.
 IDLE_SECONDS = 1.5
@@ -138,21 +138,23 @@ class _Helper:
         self.ended = True
 
 
+#: The functions of :mod:`convir.runtime.native.chain` that are called from outside it, and their types.
+_SIGNATURES = {
+    "walk": "void(CPointer(intp), intp)",
+    "post": "intp(CPointer(intp), intp)",
+    "finish": "void(CPointer(intp), CPointer(intp), intp, intp)",
+    "serve": "void(CPointer(intp))",
+    "copy": "void(CPointer(intp))",
+}
+
+
 class _Functions:
     """The compiled parts, as functions of addresses; Python's other threads run meanwhile."""
 
     def __init__(self) -> None:
-        from numba import cfunc, types
-
-        table = types.CPointer(types.intp)
-        made = {
-            "walk": (types.void(table, types.intp), chain.walk),
-            "post": (types.intp(table, types.intp), chain.post),
-            "finish": (types.void(table, table, types.intp, types.intp), chain.finish),
-            "serve": (types.void(table), chain.serve),
-            "copy": (types.void(table), chain.copy),
-        }
-        self._code = {name: cfunc(signature, cache=True)(function) for name, (signature, function) in made.items()}
+        jobs = {name: build.job_in(chain, name, signature) for name, signature in _SIGNATURES.items()}
+        build.compile_all(jobs.values())
+        self._code = {name: build.code_of(job) for name, job in jobs.items()}
         word = ctypes.c_ssize_t
         self.walk: Any = ctypes.CFUNCTYPE(None, word, word)(self._code["walk"].address)
         self.post: Any = ctypes.CFUNCTYPE(word, word, word)(self._code["post"].address)
