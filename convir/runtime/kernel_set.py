@@ -77,7 +77,7 @@ class NumpyKernels:
     """Every node by itself, by NumPy."""
 
     name = "numpy"
-    conv = "im2col"
+    conv = "toeplitz"
     fuses = False
     #: Some 300 microseconds: waking a thread takes 60, and the threads wait for each other's Python.
     lane_flops = 12_000_000

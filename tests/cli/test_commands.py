@@ -118,7 +118,7 @@ def test_compare(convir, folder):
     pytest.importorskip("matplotlib")
     run = convir("compare", "nets.py:graph", "--repeats", "2", "--plot", "plot.svg", "--backward")
     assert run.status == 0
-    assert run.err.splitlines() == ["comparing naive, im2col, direct on net ...", "plot: plot.svg"]
+    assert run.err.splitlines() == ["comparing naive, im2col, toeplitz, direct on net ...", "plot: plot.svg"]
     assert "net(x: f32[2,3,8,8]), forward and backward" in run.out
     assert (folder / "plot.svg").read_text().startswith("<?xml")
     run = convir("compare", "nets.py:graph", "--repeats", "1", "--lowerings", " im2col , ", "--json")

@@ -110,4 +110,4 @@ def test_nothing_to_lower(convir):
     assert "as fast as" not in run.out
     assert "best" not in run.out
     data = json.loads(convir("compare", "mlp", "--repeats", "1", "--json").out)
-    assert data["lowerings"] == ["naive", "im2col", "direct"]
+    assert data["lowerings"] == ["naive", "im2col", "toeplitz", "direct"]

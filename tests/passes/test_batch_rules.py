@@ -23,6 +23,7 @@ from convir.ir.ops import (
     Conv2dGradInput,
     Conv2dGradWeight,
     CrossEntropy,
+    DepthToRows,
     Dilate2d,
     Div,
     DropoutMask,
@@ -42,8 +43,11 @@ from convir.ir.ops import (
     Relu,
     ReluGrad,
     Reshape,
+    RowsToDepth,
     Sub,
     Sum,
+    ToeplitzWeight,
+    ToeplitzWeightGrad,
     Transpose,
 )
 from convir.passes.batch import RULES, PartialMean, PartialSum, PerSample, Role, Whole, roles_of
@@ -97,13 +101,17 @@ CUBES = [
     _cubes(Conv2dDirect(), 4, 4),
     (Conv2dDirectGradWeight(kernel_size=(2, 2)), [normal(3, 2, 2, 3), normal(3, 3, 3, 3)]),
     _cubes(FlipWeight(), 4),
+    *(_cubes(op, 4) for op in (ToeplitzWeight(2), ToeplitzWeightGrad(3), DepthToRows(3), RowsToDepth(3))),
     _cubes(Dilate2d((2, 1)), 4),
 ]
 CASES = [case for cls, cases in SAMPLES.items() if cls is not DropoutMask for case in cases] + CUBES
 DETERMINISTIC = [cls for cls in dict.fromkeys(type(op) for op, _ in CASES) if cls in RULES]
 
 #: Convolutions across channels are not looked into, nor weights: no model has its batch there.
-UNSEEN = (Conv2d, Conv2dGradInput, Conv2dGradWeight, Conv2dDirect, Conv2dDirectGradWeight, FlipWeight, Dilate2d)
+UNSEEN = (
+    *(Conv2d, Conv2dGradInput, Conv2dGradWeight, Conv2dDirect, Conv2dDirectGradWeight, FlipWeight, Dilate2d),
+    *(ToeplitzWeight, ToeplitzWeightGrad, DepthToRows, RowsToDepth),
+)
 
 
 def types_of(arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...]:

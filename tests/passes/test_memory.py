@@ -180,7 +180,7 @@ MAPS, POOLED, ANSWER = 2 * 2 * 4 * 4, 2 * 2 * 2 * 2, 2 * 3
 
 
 def test_kinds_of_a_net_worked_out_by_hand_for_inference():
-    program = program_of(convir.trace(Small(), (2, 1, 4, 4)), inference=True)
+    program = program_of(convir.trace(Small(), (2, 1, 4, 4)), conv="im2col", inference=True)
     assert program.memory.total_by_kind() == {
         "input": rooms(IMAGE),
         # relu is in the epilogue of the pooling, the flattened maps are a view of the pooled ones; the answer with
@@ -193,7 +193,7 @@ def test_kinds_of_a_net_worked_out_by_hand_for_inference():
 
 
 def test_kinds_of_a_net_worked_out_by_hand_for_training():
-    program = program_of(convir.trace(Small(), (2, 1, 4, 4)))
+    program = program_of(convir.trace(Small(), (2, 1, 4, 4)), conv="im2col")
     assert program.memory.total_by_kind() == {
         "input": rooms(IMAGE),
         # The transposed image is kept for the backward.
@@ -227,7 +227,7 @@ def test_parameters_are_counted_once():
 @pytest.mark.parametrize(("batch", "channels", "size", "kernel"), [(3, 2, 9, 3), (1, 3, 8, 5), (2, 1, 7, 2)])
 def test_im2col_scratch_is_the_patch_matrix(batch, channels, size, kernel):
     model = convir.nn.Sequential(convir.nn.Conv2d(channels, 4, kernel))
-    plan = convir.compile(model, (batch, channels, size, size)).memory
+    plan = convir.compile(model, (batch, channels, size, size), conv="im2col").memory
     out = size - kernel + 1
     assert plan.scratch_bytes("im2col") == channels * kernel * kernel * batch * out * out * 4
 

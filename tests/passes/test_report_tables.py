@@ -13,13 +13,13 @@ def columns(compiled: convir.Compiled) -> list[str]:
 
 
 def test_forward_and_backward_together_are_called_so():
-    compiled = convir.compile(zoo.lenet5(), (1, 1, 28, 28))
+    compiled = convir.compile(zoo.lenet5(), (1, 1, 28, 28), conv="im2col")
     assert {"FLOPs model forward", "FLOPs as lowered fwd + bwd", "bytes as lowered fwd + bwd"} <= set(columns(compiled))
     assert "As lowered (forward + backward): 1,249,560 MACs" in str(compiled.cost)
 
 
 def test_a_forward_alone_needs_no_label():
-    compiled = convir.compile(zoo.lenet5(), (1, 1, 28, 28), inference=True)
+    compiled = convir.compile(zoo.lenet5(), (1, 1, 28, 28), conv="im2col", inference=True)
     assert {"FLOPs model", "FLOPs as lowered"} <= set(columns(compiled))
     assert "As lowered: 416,520 MACs" in str(compiled.cost)
 

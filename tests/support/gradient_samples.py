@@ -25,6 +25,7 @@ from convir.ir.ops import (
     Crop2d,
     CrossEntropy,
     CrossEntropyGrad,
+    DepthToRows,
     Dilate2d,
     Div,
     DropoutMask,
@@ -49,6 +50,7 @@ from convir.ir.ops import (
     Relu,
     ReluGrad,
     Reshape,
+    RowsToDepth,
     Sigmoid,
     SigmoidGrad,
     Sqrt,
@@ -56,6 +58,8 @@ from convir.ir.ops import (
     Sum,
     Tanh,
     TanhGrad,
+    ToeplitzWeight,
+    ToeplitzWeightGrad,
     Transpose,
 )
 
@@ -248,6 +252,13 @@ SAMPLES: dict[type[Op], list[Sample]] = {
     Conv2dDirect: _directs(),
     Conv2dDirectGradWeight: _direct_grads(),
     FlipWeight: [(FlipWeight(), [normal(3, 2, 2, 3)]), (FlipWeight(2), [normal(4, 3, 1, 2)])],
+    DepthToRows: [(DepthToRows(3), [normal(6, 2, 2, 3)])],
+    RowsToDepth: [(RowsToDepth(3), [normal(2, 6, 2, 3)])],
+    ToeplitzWeight: [(ToeplitzWeight(3, 2), [normal(2, 3, 3, 2)]), (ToeplitzWeight(2), [normal(1, 1, 1, 1)])],
+    ToeplitzWeightGrad: [
+        (ToeplitzWeightGrad(3, 2), [normal(6, 2, 7, 2)]),
+        (ToeplitzWeightGrad(), [normal(2, 1, 1, 1)]),
+    ],
     Dilate2d: [(Dilate2d((2, 3)), [normal(2, 3, 2, 2)]), (Dilate2d((1, 2)), [normal(1, 1, 3, 1)])],
     Im2col: [(Im2col((2, 3), (2, 1), (1, 2)), [normal(2, 5, 7, 2)])],
     Col2im: [(Col2im((2, 3), (2, 1), (1, 2), (5, 7)), [normal(12, 12)])],

@@ -46,6 +46,7 @@ from convir.ir.ops.shape import (
     Transpose,
     normalize_axis,
 )
+from convir.ir.ops.toeplitz import DepthToRows, RowsToDepth, ToeplitzWeight, ToeplitzWeightGrad
 from convir.ir.ops.window import WindowOp, extent, window_count
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "CrossEntropy",
     "CrossEntropyGrad",
     "CrossEntropyOp",
+    "DepthToRows",
     "Dilate2d",
     "DirectConvOp",
     "Div",
@@ -105,6 +107,7 @@ __all__ = [
     "Relu",
     "ReluGrad",
     "Reshape",
+    "RowsToDepth",
     "Sigmoid",
     "SigmoidGrad",
     "Sqrt",
@@ -112,6 +115,8 @@ __all__ = [
     "Sum",
     "Tanh",
     "TanhGrad",
+    "ToeplitzWeight",
+    "ToeplitzWeightGrad",
     "Transpose",
     "UnaryOp",
     "WindowOp",

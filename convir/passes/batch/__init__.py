@@ -19,6 +19,7 @@ from convir.passes.batch import (
     reduce,
     region,
     shape,
+    toeplitz,
 )
 from convir.passes.batch.analysis import BatchRoles, batch_roles
 from convir.passes.batch.registry import NOT_TILED, RULES, BatchRule, batch_rule, not_tiled, roles_of
@@ -51,4 +52,5 @@ __all__ = [
     "region",
     "roles_of",
     "shape",
+    "toeplitz",
 ]

@@ -18,6 +18,7 @@ from convir.passes.cost import (
     reduce,
     region,
     shape,
+    toeplitz,
 )
 from convir.passes.cost.registry import RULES, Cost, CostRule, cost_of, cost_rule
 from convir.passes.cost.work import NO_WORK, Work, traffic, work_of
@@ -43,6 +44,7 @@ __all__ = [
     "reduce",
     "region",
     "shape",
+    "toeplitz",
     "traffic",
     "work_of",
 ]

@@ -13,6 +13,7 @@ from convir.passes.grad import (
     reduce,
     region,
     shape,
+    toeplitz,
 )
 from convir.passes.grad.registry import GRADIENTS, NOT_DIFFERENTIABLE, GradientRule, gradient, not_differentiable
 
@@ -34,4 +35,5 @@ __all__ = [
     "reduce",
     "region",
     "shape",
+    "toeplitz",
 ]

@@ -11,10 +11,11 @@ from convir.passes.lower_conv.direct import DIRECT
 from convir.passes.lower_conv.im2col import IM2COL
 from convir.passes.lower_conv.naive import NAIVE
 from convir.passes.lower_conv.strategy import Lower, Strategy
+from convir.passes.lower_conv.toeplitz import TOEPLITZ
 from convir.passes.rewrite import Rewriter, rewrite
 
 #: Every strategy there is, in the order in which reports list them.
-STRATEGIES: tuple[Strategy, ...] = (NAIVE, IM2COL, DIRECT)
+STRATEGIES: tuple[Strategy, ...] = (NAIVE, IM2COL, TOEPLITZ, DIRECT)
 
 DEFAULT = IM2COL.name
 

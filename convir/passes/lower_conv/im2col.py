@@ -13,10 +13,11 @@ A 1x1 convolution of stride 1 without padding needs no patches: its patch matrix
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convir.ir import Node, Value
+from convir.ir import Node, Shape, Value
 from convir.ir.ops import (
     CHWN,
     Col2im,
@@ -93,37 +94,50 @@ class _Geometry:
         return self.grouped(self.taps * self.op.groups, self.positions)
 
 
-def lower_conv2d(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
+def emit_conv2d(rewriter: Rewriter, op: Conv2d, operands: Sequence[Value], name: str = "") -> Value:
     """``conv2d(x, w, b) => act(w @ im2col(pad(x)) + b)``"""
-    op, (image, weight, *bias) = node.op, operands
-    assert isinstance(op, Conv2d)
+    image, weight, *bias = operands
     geometry = _Geometry.of(op, image.type.shape, weight.type.shape)
     matrices = [rewriter.emit(geometry.weight_matrix, weight), _patches(rewriter, geometry, image)]
     matrices += [rewriter.emit(geometry.grouped(geometry.filters, 1), vector) for vector in bias]
     product = rewriter.emit(MatMul(activation=op.activation), *matrices)
-    return _from_chwn(rewriter, product, (geometry.filters, *geometry.output, geometry.batch), node)
+    result = Reshape((geometry.filters, *geometry.output, geometry.batch))
+    return rewriter.emit(TO_NCHW, rewriter.emit(result, product, name=name))
 
 
-def lower_grad_weight(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
-    """``conv2d_grad_weight(dy, x) => dy @ im2col(pad(x))^T``"""
-    op, (grad, image) = node.op, operands
-    assert isinstance(op, Conv2dGradWeight)
-    shape = node.outputs[0].type.shape
+def emit_grad_weight(
+    rewriter: Rewriter, op: Conv2dGradWeight, grad: Value, image: Value, shape: Shape, name: str = ""
+) -> Value:
+    """``conv2d_grad_weight(dy, x) => dy @ im2col(pad(x))^T``; ``shape`` is the weight's."""
     geometry = _Geometry.of(op, image.type.shape, shape)
     rows = rewriter.emit(geometry.result_matrix, rewriter.emit(TO_CHWN, grad))
     product = rewriter.emit(MatMul(transpose_b=True), rows, _patches(rewriter, geometry, image))
-    return rewriter.emit(Reshape(shape), product, name=node.name)
+    return rewriter.emit(Reshape(shape), product, name=name)
 
 
-def lower_grad_input(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
-    """``conv2d_grad_input(dy, w) => crop(col2im(w^T @ dy))``"""
-    op, (grad, weight) = node.op, operands
-    assert isinstance(op, Conv2dGradInput)
-    geometry = _Geometry.of(op, node.outputs[0].type.shape, weight.type.shape)
+def emit_grad_input(rewriter: Rewriter, op: Conv2dGradInput, grad: Value, weight: Value, shape: Shape) -> Value:
+    """``conv2d_grad_input(dy, w) => crop(col2im(w^T @ dy))``; ``shape`` is the image's."""
+    geometry = _Geometry.of(op, shape, weight.type.shape)
     rows = rewriter.emit(geometry.result_matrix, rewriter.emit(TO_CHWN, grad))
     matrix = rewriter.emit(geometry.weight_matrix, weight)
-    patches = rewriter.emit(MatMul(transpose_a=True), matrix, rows)
-    return _from_patches(rewriter, geometry, patches, node)
+    return _from_patches(rewriter, geometry, rewriter.emit(MatMul(transpose_a=True), matrix, rows))
+
+
+def _lower_conv2d(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
+    assert isinstance(node.op, Conv2d)
+    return emit_conv2d(rewriter, node.op, operands, node.name)
+
+
+def _lower_grad_weight(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
+    assert isinstance(node.op, Conv2dGradWeight)
+    grad, image = operands
+    return emit_grad_weight(rewriter, node.op, grad, image, node.outputs[0].type.shape, node.name)
+
+
+def _lower_grad_input(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
+    assert isinstance(node.op, Conv2dGradInput)
+    grad, weight = operands
+    return emit_grad_input(rewriter, node.op, grad, weight, node.outputs[0].type.shape)
 
 
 def _patches(rewriter: Rewriter, geometry: _Geometry, image: Value) -> Value:
@@ -137,7 +151,7 @@ def _patches(rewriter: Rewriter, geometry: _Geometry, image: Value) -> Value:
     return matrix if geometry.op.groups == 1 else rewriter.emit(geometry.patch_matrix, matrix)
 
 
-def _from_patches(rewriter: Rewriter, geometry: _Geometry, patches: Value, node: Node) -> Value:
+def _from_patches(rewriter: Rewriter, geometry: _Geometry, patches: Value) -> Value:
     """The NCHW activation whose patch gradients these are."""
     (top, _), (left, _) = geometry.margins
     padded = (geometry.size[0] + 2 * top, geometry.size[1] + 2 * left)
@@ -152,9 +166,4 @@ def _from_patches(rewriter: Rewriter, geometry: _Geometry, patches: Value, node:
     return rewriter.emit(TO_NCHW, image)
 
 
-def _from_chwn(rewriter: Rewriter, product: Value, shape: tuple[int, ...], node: Node) -> Value:
-    """A product as the NCHW activation that it is."""
-    return rewriter.emit(TO_NCHW, rewriter.emit(Reshape(shape), product, name=node.name))
-
-
-IM2COL = Strategy("im2col", "patch matrix and one matrix product", lower_conv2d, lower_grad_input, lower_grad_weight)
+IM2COL = Strategy("im2col", "patch matrix and one matrix product", _lower_conv2d, _lower_grad_input, _lower_grad_weight)

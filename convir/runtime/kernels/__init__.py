@@ -13,6 +13,7 @@ from convir.runtime.kernels import (
     reduce,
     region,
     shape,
+    toeplitz,
 )
 from convir.runtime.kernels.registry import KERNELS, Array, Kernel, Step, in_order, kernel, kernel_for
 
@@ -36,4 +37,5 @@ __all__ = [
     "reduce",
     "region",
     "shape",
+    "toeplitz",
 ]

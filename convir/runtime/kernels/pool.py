@@ -97,17 +97,15 @@ def max_pool2d_grad_taps(op: MaxPool2dGradTaps, inputs: Sequence[Array], outputs
     every = taps(op, x, dy)
     y, *share = [*known, *rest]
     steps: list[Step] = [] if known else _maximum(x, y, every)
-    steps.append(partial(np.copyto, free, scalar(1, free)))
     if share or not _covers(op, every, x):
         steps.append(partial(np.copyto, dx, scalar(0, dx)))
-    for tap in every:
+    if not (every and every[0].covers_all):
+        steps.append(partial(np.copyto, free, scalar(1, free)))
+    for place, tap in enumerate(every):
         window = tap.windows
         won, pending, target = _contiguous_like(mask, y[window]), free[window], dx[tap.image]
-        steps += [
-            partial(np.equal, x[tap.image], y[window], won),
-            partial(np.logical_and, won, pending, won),
-            partial(np.logical_xor, pending, won, pending),
-        ]
+        steps.append(partial(np.equal, x[tap.image], y[window], won))
+        steps += _claims(won, pending, tap.covers_all and place == 0, place == len(every) - 1)
         bits = _contiguous_like(chosen, y[window])
         if share:
             part = _contiguous_like(share[0], y[window])
@@ -115,6 +113,14 @@ def max_pool2d_grad_taps(op: MaxPool2dGradTaps, inputs: Sequence[Array], outputs
         else:
             steps += select(won, dy[window], bits, target)
     return in_order(steps)
+
+
+def _claims(won: Array, free: Array, all_free: bool, last: bool) -> list[Step]:
+    """Steps that leave a tap the windows that are still free, and take them from those after it."""
+    if all_free:
+        return [partial(np.logical_not, won, free)]
+    claim: Step = partial(np.logical_and, won, free, won)
+    return [claim] if last else [claim, partial(np.logical_xor, free, won, free)]
 
 
 @kernel(AvgPool2dTaps)
