@@ -21,6 +21,7 @@ from convir.passes.lower_conv import LowerConv, StrategyChoice
 from convir.passes.lower_pool import LowerPool
 from convir.passes.manager import Pass, Stage, run_passes
 from convir.passes.memory import MemoryPlan, plan_memory
+from convir.passes.pool_blocks import PoolBlocks
 from convir.passes.sink_epilogue import SinkEpilogue
 from convir.passes.split import split
 from convir.runtime import NUMPY, KernelSet, evaluate, kernels_for
@@ -68,6 +69,7 @@ def pipeline(
             lower_conv,
             *lower_pool,
             AssignLayout(),
+            PoolBlocks(),
             AbsorbTransposes(),
             FoldConstants(evaluate),
             EliminateCommonSubexpressions(),
@@ -83,6 +85,7 @@ def pipeline(
         lower_conv,
         *lower_pool,
         AssignLayout(),
+        PoolBlocks(),
         AbsorbTransposes(),
         EliminateCommonSubexpressions(),
         EliminateDeadCode(),

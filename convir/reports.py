@@ -9,7 +9,7 @@ from convir.compiler import as_graph, build, pipeline
 from convir.frontend import nn
 from convir.ir import Graph, UnsupportedError
 from convir.passes import estimate as _costs
-from convir.passes.lower_conv import DEFAULT, StrategyChoice
+from convir.passes.lower_conv import StrategyChoice
 from convir.passes.memory import MemoryPlan
 from convir.passes.summary import Summary, summarize
 from convir.runtime import NUMPY, thread_count
@@ -18,13 +18,13 @@ from convir.tiling import divide
 Model = nn.Module | Callable[..., Any] | Graph
 
 
-def estimate(model: Model, *specs: Any, conv: StrategyChoice = DEFAULT) -> _costs.CostReport:
+def estimate(model: Model, *specs: Any, conv: StrategyChoice | None = None) -> _costs.CostReport:
     """What a model costs, before anything runs or is allocated.
 
     Args:
         model: a module, a function of tensors, or a traced graph.
         specs: shape or TensorType of each input; a graph has its own and takes none.
-        conv: the lowering that the as-lowered columns and the memory plans are for.
+        conv: the lowering that the as-lowered columns and the memory plans are for; None: that of convir.compile.
 
     Returns:
         MACs, FLOPs, bytes and parameters of every node, and the bytes of the arenas that
@@ -54,7 +54,7 @@ def summary(model: Model, *specs: Any, depth: int | None = None) -> Summary:
     return summarize(as_graph(model, specs), depth=depth)
 
 
-def _training_plan(graph: Graph, conv: StrategyChoice) -> MemoryPlan | None:
+def _training_plan(graph: Graph, conv: StrategyChoice | None) -> MemoryPlan | None:
     try:
         division = divide(graph, pipeline(conv=conv), NUMPY, thread_count())
     except UnsupportedError:

@@ -12,7 +12,7 @@ from convir.cli import commands, training
 from convir.cli.cache import cache
 from convir.cli.inputs import FLOATS, parse_input
 from convir.compiler import POOLS
-from convir.passes.lower_conv import DEFAULT, STRATEGIES
+from convir.passes.lower_conv import STRATEGIES
 from convir.runtime import BACKENDS
 
 _NEGATIVE = re.compile(r"-\.?\d|-(inf|nan)", re.IGNORECASE)
@@ -129,7 +129,7 @@ def _lowering(parser: Parser) -> None:
         metavar="NAME",
         action="append",
         help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several; "
-        f"default: {DEFAULT}, with the numba backend direct",
+        "default: toeplitz, with the numba backend direct",
     )
     parser.add_argument("--pool", choices=POOLS, default=POOLS[0], help=f"how pooling runs; default: {POOLS[0]}")
     parser.add_argument("--inference", action="store_true", help="fold the parameters; no backward")

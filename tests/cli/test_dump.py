@@ -146,8 +146,8 @@ def test_the_text_marks_what_each_pass_changed(compiled):
     assert "relu1" not in added
     assert panels["00_trace"].added == frozenset()
     # The halves: nothing of the forward half is gone in the backward one, they stand side by side.
-    assert panels["12_split_forward"].gone == frozenset()
-    assert len(panels["13_split_backward"].added) < len(panels["13_split_backward"].lines)
+    assert panels["13_split_forward"].gone == frozenset()
+    assert len(panels["14_split_backward"].added) < len(panels["14_split_backward"].lines)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_the_command(convir, drawn, folder):
     data = json.loads(run.out)
     assert data["dump"]["folder"] == "stages"
     assert sorted(data["dump"]["files"]) == sorted(path.name for path in (folder / "stages").iterdir())
-    assert "digitscnn: 14 stages" in (folder / "stages" / "index.html").read_text()
+    assert "digitscnn: 15 stages" in (folder / "stages" / "index.html").read_text()
 
 
 def test_the_command_without_graphviz(convir, monkeypatch):

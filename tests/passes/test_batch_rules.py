@@ -23,7 +23,7 @@ from convir.ir.ops import (
     Conv2dGradInput,
     Conv2dGradWeight,
     CrossEntropy,
-    DepthToRows,
+    DepthToSpace,
     Dilate2d,
     Div,
     DropoutMask,
@@ -34,6 +34,8 @@ from convir.ir.ops import (
     MatMul,
     Max,
     MaxGrad,
+    Maxout,
+    MaxoutGrad,
     MaxPool2d,
     MaxPool2dTaps,
     Mean,
@@ -43,7 +45,7 @@ from convir.ir.ops import (
     Relu,
     ReluGrad,
     Reshape,
-    RowsToDepth,
+    SpaceToDepth,
     Sub,
     Sum,
     ToeplitzWeight,
@@ -101,7 +103,9 @@ CUBES = [
     _cubes(Conv2dDirect(), 4, 4),
     (Conv2dDirectGradWeight(kernel_size=(2, 2)), [normal(3, 2, 2, 3), normal(3, 3, 3, 3)]),
     _cubes(FlipWeight(), 4),
-    *(_cubes(op, 4) for op in (ToeplitzWeight(2), ToeplitzWeightGrad(3), DepthToRows(3), RowsToDepth(3))),
+    *(_cubes(op, 4) for op in (ToeplitzWeight((2, 1)), ToeplitzWeightGrad((3, 1)))),
+    *(_cubes(op, 4) for op in (DepthToSpace((3, 1)), SpaceToDepth((1, 3)), Maxout(3, "relu"))),
+    (MaxoutGrad(3), [normal(1, 3, 3), normal(3, 3, 3)]),
     _cubes(Dilate2d((2, 1)), 4),
 ]
 CASES = [case for cls, cases in SAMPLES.items() if cls is not DropoutMask for case in cases] + CUBES
@@ -110,7 +114,7 @@ DETERMINISTIC = [cls for cls in dict.fromkeys(type(op) for op, _ in CASES) if cl
 #: Convolutions across channels are not looked into, nor weights: no model has its batch there.
 UNSEEN = (
     *(Conv2d, Conv2dGradInput, Conv2dGradWeight, Conv2dDirect, Conv2dDirectGradWeight, FlipWeight, Dilate2d),
-    *(ToeplitzWeight, ToeplitzWeightGrad, DepthToRows, RowsToDepth),
+    *(ToeplitzWeight, ToeplitzWeightGrad, DepthToSpace, SpaceToDepth),
 )
 
 

@@ -5,6 +5,8 @@ That it computes the right thing is tested with all other strategies in ``test_l
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,14 +19,14 @@ from convir.ir.ops import (
     Conv2d,
     Conv2dGradInput,
     Conv2dGradWeight,
-    DepthToRows,
-    RowsToDepth,
+    DepthToSpace,
+    SpaceToDepth,
     ToeplitzWeight,
     ToeplitzWeightGrad,
 )
 from convir.passes.cost import work_of
 from convir.passes.lower_conv import LowerConv
-from convir.passes.lower_conv.toeplitz import MOST_ROWS, block_rows
+from convir.passes.lower_conv.toeplitz import MOST, choose_block
 from convir.passes.memory import plan_memory
 from convir.runtime import evaluate
 
@@ -42,7 +44,7 @@ def test_forward():
         case.graph("float32"),
         """
         graph conv(x: f32[2,2,6,6], w: f32[2,2,3,3], b: f32[2]) -> f32[2,2,3,4]:
-          y.toeplitz_weight = toeplitz_weight(w, rows=3, stride=2) : f32[6,2,7,3]
+          y.toeplitz_weight = toeplitz_weight(w, block=(3, 1), stride=(2, 1)) : f32[6,2,7,3]
           y.reshape = reshape(b, shape=(2, 1)) : f32[2,1]
           y.broadcast_to = broadcast_to(y.reshape, shape=(2, 3)) : f32[2,3]
           y.reshape_1 = reshape(y.broadcast_to, shape=(6,)) : f32[6]
@@ -55,7 +57,7 @@ def test_forward():
           y.reshape_4 = reshape(y.matmul, shape=(6, 1, 4, 2)) : f32[6,1,4,2]
           y.transpose_1 = transpose(y.reshape_4, permutation=(3, 0, 1, 2)) : f32[2,6,1,4]
           y.transpose_2 = transpose(y.transpose_1, permutation=(1, 2, 3, 0)) : f32[6,1,4,2]
-          y = depth_to_rows(y.transpose_2, rows=3) : f32[2,3,4,2]
+          y = depth_to_space(y.transpose_2, block=(3, 1)) : f32[2,3,4,2]
           y.transpose_3 = transpose(y, permutation=(3, 0, 1, 2)) : f32[2,2,3,4]
           return y.transpose_3
         """,
@@ -68,17 +70,19 @@ def test_gradients_use_the_same_blocks():
     weight = TOEPLITZ(graph_of(Conv2dGradWeight(kernel_size=(3, 3)), shapes["grad"], shapes["image"]))
     image = TOEPLITZ(graph_of(Conv2dGradInput(input_size=(6, 6)), shapes["grad"], shapes["weight"]))
     for graph, expected in ((weight, "toeplitz_weight_grad"), (image, "toeplitz_weight")):
-        blocks = [node.op.rows for node in graph.nodes if hasattr(node.op, "rows")]
-        assert blocks == [block_rows(Conv2d(), shapes["weight"], 4)] * 2 != [1, 1]
-        assert {"rows_to_depth", expected} <= {node.op.name for node in graph.nodes}
+        blocks = [node.op.block for node in graph.nodes if hasattr(node.op, "block")]
+        assert blocks == [choose_block(Conv2d(), shapes["weight"], (4, 4))] * 2 != [(1, 1)] * 2
+        assert {"space_to_depth", expected} <= {node.op.name for node in graph.nodes}
 
 
 def test_the_blocks_of_lenet5_and_of_wide_layers():
-    assert block_rows(Conv2d(padding=(2, 2)), (6, 1, 5, 5), 28) > 1
-    assert block_rows(Conv2d(), (16, 6, 5, 5), 10) == 2
-    assert block_rows(Conv2d(), (64, 64, 3, 3), 56) == 1
-    assert block_rows(Conv2d(), (6, 1, 5, 5), 29) == 1
-    assert block_rows(Conv2d(dilation=(2, 1)), (6, 1, 5, 5), 28) == 1
+    first, second = (6, 1, 5, 5), (16, 6, 5, 5)
+    assert choose_block(Conv2d(padding=(2, 2)), first, (28, 28))[0] > 1
+    assert choose_block(Conv2d(padding=(2, 2)), first, (28, 28), (2, 2)) == (2, 2)
+    assert choose_block(Conv2d(), second, (10, 10)) == (2, 1)
+    assert choose_block(Conv2d(), (64, 64, 3, 3), (56, 56)) == (1, 1)
+    assert choose_block(Conv2d(), first, (29, 29), (2, 2)) == (1, 1)
+    assert choose_block(Conv2d(dilation=(2, 1)), first, (28, 28)) == (1, 1)
 
 
 @given(
@@ -86,18 +90,21 @@ def test_the_blocks_of_lenet5_and_of_wide_layers():
     channels=st.integers(1, 8),
     kernel=st.integers(1, 7),
     stride=st.integers(1, 3),
-    rows=st.integers(1, 60),
+    size=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    window=st.none() | st.tuples(st.integers(1, 3), st.integers(1, 3)),
 )
-def test_a_block_divides_the_rows(filters, channels, kernel, stride, rows):
-    block = block_rows(Conv2d(stride=(stride, stride)), (filters, channels, kernel, kernel), rows)
-    assert 1 <= block <= MOST_ROWS
-    assert rows % block == 0
+def test_a_block_divides_the_plane(filters, channels, kernel, stride, size, window):
+    block = choose_block(Conv2d((stride, stride)), (filters, channels, kernel, kernel), size, window)
+    assert 1 <= prod(block) <= MOST
+    assert size[0] % block[0] == size[1] % block[1] == 0
+    assert block[1] == 1 or block == window
 
 
 @pytest.mark.parametrize("case", CONV_CASES.values(), ids=CONV_CASES.keys())
 def test_products_grow_and_patches_shrink_by_what_the_formula_says(case):
     (result,) = case.op.infer(*(TensorType(shape) for shape in case.shapes.values()))
-    block = block_rows(case.op, case.shapes["w"], result.shape[2])
+    block, columns = choose_block(case.op, case.shapes["w"], (result.shape[2], result.shape[3]))
+    assert columns == 1
     plain, wide = IM2COL(case.graph("float32")), TOEPLITZ(case.graph("float32"))
     height = case.kernel[0]
     assert macs(wide) * height == macs(plain) * (height + (block - 1) * case.stride[0])
@@ -106,34 +113,42 @@ def test_products_grow_and_patches_shrink_by_what_the_formula_says(case):
         assert smaller[0] * height * block == smaller[1] * (height + (block - 1) * case.stride[0])
 
 
-@given(rows=st.integers(1, 4), stride=st.integers(1, 3), height=st.integers(1, 3))
-def test_every_row_of_a_block_has_the_weights_further_down(rows, stride, height):
-    weight = np.random.default_rng(0).standard_normal((3, 2, height, 2))
-    (wide,) = evaluate(ToeplitzWeight(rows, stride), [weight])
-    for o, p, k in np.ndindex(3, rows, wide.shape[2]):
-        inside = 0 <= k - p * stride < height
-        expected = weight[o, :, k - p * stride] if inside else np.zeros((2, 2))
-        np.testing.assert_array_equal(wide[o * rows + p, :, k], expected)
+pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
-@given(rows=st.integers(1, 4))
-def test_rows_from_channels_and_back(rows):
-    image = np.random.default_rng(0).standard_normal((2 * rows, 3, 2, 5))
-    (tall,) = evaluate(DepthToRows(rows), [image])
-    assert tall.shape == (2, 3 * rows, 2, 5)
-    for c, p, i in np.ndindex(2, rows, 3):
-        np.testing.assert_array_equal(tall[c, i * rows + p], image[c * rows + p, i])
-    (back,) = evaluate(RowsToDepth(rows), [tall])
+@given(block=pairs, stride=pairs, kernel=pairs)
+def test_every_output_of_a_block_has_the_weights_further_on(block, stride, kernel):
+    weight = np.random.default_rng(0).standard_normal((3, 2, *kernel))
+    (wide,) = evaluate(ToeplitzWeight(block, stride), [weight])
+    for o, p, q, k, tap in np.ndindex(3, *block, *wide.shape[2:]):
+        row, column = k - p * stride[0], tap - q * stride[1]
+        inside = 0 <= row < kernel[0] and 0 <= column < kernel[1]
+        expected = weight[o, :, row, column] if inside else np.zeros(2)
+        np.testing.assert_array_equal(wide[(o * block[0] + p) * block[1] + q, :, k, tap], expected)
+
+
+@given(block=pairs)
+def test_space_from_channels_and_back(block):
+    rows, columns = block
+    image = np.random.default_rng(0).standard_normal((2 * rows * columns, 3, 2, 5))
+    (large,) = evaluate(DepthToSpace(block), [image])
+    assert large.shape == (2, 3 * rows, 2 * columns, 5)
+    for c, p, q, i, j in np.ndindex(2, rows, columns, 3, 2):
+        place = (c * rows + p) * columns + q
+        np.testing.assert_array_equal(large[c, i * rows + p, j * columns + q], image[place, i, j])
+    (back,) = evaluate(SpaceToDepth(block), [large])
     np.testing.assert_array_equal(back, image)
 
 
 BAD = [
-    (ToeplitzWeightGrad(2), (3, 1, 4, 1), r"f32\[3,1,4,1\] is not a weight for blocks of 2 rows with stride 1"),
-    (ToeplitzWeightGrad(3, 2), (3, 1, 4, 1), "blocks of 3 rows with stride 2"),
-    (ToeplitzWeight(2), (3, 1, 4), r"\(O, C/groups, KH, KW\)"),
-    (DepthToRows(2), (3, 1, 4, 1), "the 3 channels of .* are no multiple of rows=2"),
-    (RowsToDepth(2), (2, 3, 4, 1), "the 3 rows of .* are no multiple of rows=2"),
-    (DepthToRows(2), (2, 3, 4), r"\(C, H, W, N\)"),
+    (ToeplitzWeightGrad((2, 1)), (3, 1, 4, 1), r"f32\[3,1,4,1\] is not a weight for blocks of \(2, 1\) outputs"),
+    (ToeplitzWeightGrad((3, 1), (2, 1)), (3, 1, 4, 1), r"blocks of \(3, 1\) outputs with stride \(2, 1\)"),
+    (ToeplitzWeightGrad((1, 3)), (3, 1, 4, 2), r"blocks of \(1, 3\) outputs"),
+    (ToeplitzWeight((2, 1)), (3, 1, 4), r"\(O, C/groups, KH, KW\)"),
+    (DepthToSpace((2, 1)), (3, 1, 4, 1), r"the 3 channels of .* are no multiple of the 2 of block=\(2, 1\)"),
+    (SpaceToDepth((2, 1)), (2, 3, 4, 1), r"the 3 x 4 plane of .* is no multiple of block=\(2, 1\)"),
+    (SpaceToDepth((1, 3)), (2, 3, 4, 1), r"no multiple of block=\(1, 3\)"),
+    (DepthToSpace((2, 1)), (2, 3, 4), r"\(C, H, W, N\)"),
 ]
 
 
@@ -143,8 +158,8 @@ def test_operands_that_do_not_fit_are_refused(op, shape, message):
         op.infer(TensorType(shape))
 
 
-@pytest.mark.parametrize("op", [ToeplitzWeight, ToeplitzWeightGrad, DepthToRows, RowsToDepth])
-@pytest.mark.parametrize("rows", [0, -1, True, 1.5, "2"])
-def test_attributes_out_of_range(op, rows):
-    with pytest.raises(ShapeError, match=f"{op.name}: rows must be an integer of at least 1"):
-        op(rows)
+@pytest.mark.parametrize("op", [ToeplitzWeight, ToeplitzWeightGrad, DepthToSpace, SpaceToDepth])
+@pytest.mark.parametrize("block", [(0, 1), (1, -1), (True, 1), 2, "2", (1, 2, 3)])
+def test_attributes_out_of_range(op, block):
+    with pytest.raises(ShapeError, match=f"{op.name}: block must be two integers of at least 1"):
+        op(block)

@@ -142,6 +142,7 @@ def test_passes_are_named_as_in_the_design():
         "lower_conv",
         "lower_pool",
         "assign_layout",
+        "pool_blocks",
         "absorb_transposes",
         "eliminate_common_subexpressions",
         "eliminate_dead_code",

@@ -19,6 +19,7 @@ from convir.ir.ops.im2col import Col2im, Im2col, PatchOp
 from convir.ir.ops.layout import CHWN, NCHW, inverse, permutation, spatial_axes, spatial_size
 from convir.ir.ops.loss import CrossEntropy, CrossEntropyGrad, CrossEntropyOp
 from convir.ir.ops.matmul import MatMul
+from convir.ir.ops.maxout import Maxout, MaxoutGrad, MaxoutOp
 from convir.ir.ops.pool import (
     AvgPool2d,
     AvgPool2dGrad,
@@ -46,7 +47,7 @@ from convir.ir.ops.shape import (
     Transpose,
     normalize_axis,
 )
-from convir.ir.ops.toeplitz import DepthToRows, RowsToDepth, ToeplitzWeight, ToeplitzWeightGrad
+from convir.ir.ops.toeplitz import DepthToSpace, SpaceToDepth, ToeplitzWeight, ToeplitzWeightGrad
 from convir.ir.ops.window import WindowOp, extent, window_count
 
 __all__ = [
@@ -75,7 +76,7 @@ __all__ = [
     "CrossEntropy",
     "CrossEntropyGrad",
     "CrossEntropyOp",
-    "DepthToRows",
+    "DepthToSpace",
     "Dilate2d",
     "DirectConvOp",
     "Div",
@@ -96,6 +97,9 @@ __all__ = [
     "MaxPool2dGrad",
     "MaxPool2dGradTaps",
     "MaxPool2dTaps",
+    "Maxout",
+    "MaxoutGrad",
+    "MaxoutOp",
     "Mean",
     "Mul",
     "Neg",
@@ -107,9 +111,9 @@ __all__ = [
     "Relu",
     "ReluGrad",
     "Reshape",
-    "RowsToDepth",
     "Sigmoid",
     "SigmoidGrad",
+    "SpaceToDepth",
     "Sqrt",
     "Sub",
     "Sum",

@@ -7,6 +7,7 @@ from convir.ir.ops import (
     ACTIVATIONS,
     Conv2d,
     MatMul,
+    Maxout,
     MaxPool2d,
     Mul,
     Relu,
@@ -30,8 +31,8 @@ def activation(builder: Builder, node: Node, cotangent: Value) -> list[Value | N
 
 
 def through_activation(builder: Builder, node: Node, cotangent: Value) -> Value:
-    """The cotangent before the fused activation of a convolution, matmul or max pooling."""
-    assert isinstance(node.op, Conv2d | MatMul | MaxPool2d)
+    """The cotangent before the fused activation of a convolution, matmul, max pooling or maxout."""
+    assert isinstance(node.op, Conv2d | MatMul | MaxPool2d | Maxout)
     if node.op.activation is None:
         return cotangent
     return builder.emit(ACTIVATIONS[node.op.activation][1](), cotangent, node.outputs[0])

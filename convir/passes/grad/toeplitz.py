@@ -1,9 +1,9 @@
-"""Widening a weight and its adjoint are each other's gradient; so are rows from channels and channels from rows."""
+"""Widening a weight and its adjoint are each other's gradient; so are blocks from channels and channels from blocks."""
 
 from __future__ import annotations
 
 from convir.ir import Builder, Node, Value
-from convir.ir.ops import DepthToRows, RowsToDepth, ToeplitzWeight, ToeplitzWeightGrad
+from convir.ir.ops import DepthToSpace, SpaceToDepth, ToeplitzWeight, ToeplitzWeightGrad
 from convir.passes.attributes import common_attributes
 from convir.passes.grad.registry import gradient
 
@@ -20,13 +20,13 @@ def toeplitz_weight_grad(builder: Builder, node: Node, cotangent: Value) -> list
     return [builder.emit(ToeplitzWeight(**common_attributes(node.op, ToeplitzWeight)), cotangent)]
 
 
-@gradient(DepthToRows)
-def depth_to_rows(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
-    """``dx = rows_to_depth(dy)``"""
-    return [builder.emit(RowsToDepth(**common_attributes(node.op, RowsToDepth)), cotangent)]
+@gradient(DepthToSpace)
+def depth_to_space(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
+    """``dx = space_to_depth(dy)``"""
+    return [builder.emit(SpaceToDepth(**common_attributes(node.op, SpaceToDepth)), cotangent)]
 
 
-@gradient(RowsToDepth)
-def rows_to_depth(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
-    """``dx = depth_to_rows(dy)``"""
-    return [builder.emit(DepthToRows(**common_attributes(node.op, DepthToRows)), cotangent)]
+@gradient(SpaceToDepth)
+def space_to_depth(builder: Builder, node: Node, cotangent: Value) -> list[Value | None]:
+    """``dx = depth_to_space(dy)``"""
+    return [builder.emit(DepthToSpace(**common_attributes(node.op, DepthToSpace)), cotangent)]

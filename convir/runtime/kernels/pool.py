@@ -105,7 +105,7 @@ def max_pool2d_grad_taps(op: MaxPool2dGradTaps, inputs: Sequence[Array], outputs
         window = tap.windows
         won, pending, target = _contiguous_like(mask, y[window]), free[window], dx[tap.image]
         steps.append(partial(np.equal, x[tap.image], y[window], won))
-        steps += _claims(won, pending, tap.covers_all and place == 0, place == len(every) - 1)
+        steps += claims(won, pending, tap.covers_all and place == 0, place == len(every) - 1)
         bits = _contiguous_like(chosen, y[window])
         if share:
             part = _contiguous_like(share[0], y[window])
@@ -115,7 +115,7 @@ def max_pool2d_grad_taps(op: MaxPool2dGradTaps, inputs: Sequence[Array], outputs
     return in_order(steps)
 
 
-def _claims(won: Array, free: Array, all_free: bool, last: bool) -> list[Step]:
+def claims(won: Array, free: Array, all_free: bool, last: bool) -> list[Step]:
     """Steps that leave a tap the windows that are still free, and take them from those after it."""
     if all_free:
         return [partial(np.logical_not, won, free)]
