@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -12,24 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convir.compiler import Program, as_graph, pipeline
-from convir.frontend import nn, trace
-from convir.ir import ConvirError, ExecutionError, Graph, Node, ShapeError, TensorType, UnsupportedError
+from convir.frontend import nn
+from convir.ir import ConvirError, Graph, Node, UnsupportedError
 from convir.passes.estimate import CostReport
 from convir.passes.fold_constants import BakeParameters
-from convir.passes.infer_shapes import InferShapes
-from convir.passes.lower_conv import StrategyChoice
+from convir.passes.lower_conv import Lowering, StrategyChoice, lowering
 from convir.passes.manager import Pass, Stage
 from convir.passes.memory import MemoryPlan
 from convir.profiling import Profile
-from convir.runtime import BuildReport, Executable, KernelSet, kernels_for, program_source, thread_count
-from convir.specialisation import Specialisation, as_array
-from convir.tiling import Division, divide
-from convir.watch import Exclusive, Watch
+from convir.runtime import BuildReport, Executable, kernels_for, program_source, thread_count
+from convir.specialisation import Specialisation
+from convir.specialisations import Specialisations
+from convir.tiling import Division, Target
+from convir.watch import Exclusive, SnapshotWatch, Watch
 
 Array = NDArray[Any]
-
-#: Specialisations to other input shapes that a compiled model keeps; the least recently used goes first.
-KEPT_SPECIALISATIONS = 8
 
 
 def compile(
@@ -52,8 +48,10 @@ def compile(
             module or function is traced again; a graph has its shape rules run, see
             :func:`convir.infer_shapes`.
         specs: shape or TensorType of each input; a graph has its own and takes none.
-        conv: lowering strategy: a name for all convolutions, or ``{node name: strategy}``; None for the one that
-            suits the backend.
+        conv: lowering strategy: a name for all convolutions, or ``{node name: strategy}``, where a key may be a
+            pattern (``features.*``) and the first that fits holds; None, and for convolutions that are not named, the
+            one that suits the backend. A convolution that the name for all refuses gets that one too, see
+            :attr:`Compiled.lowering`; one that is refused by the strategy that is named for it is an error.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops).
         inference: snapshot the parameters, fold what follows from them, leave out dropout; no backward.
         wrt: names of the parameters and inputs that ``backward`` returns gradients of; None for all
@@ -63,18 +61,21 @@ def compile(
         passes: the pipeline to run instead of ``convir.pipeline(conv=..., ...)``.
         backend: ``numpy``; ``numba``, which generates loops and compiles them to machine code (kept on disk); or
             ``auto``: numba where it is installed.
-        threads: how many threads a call may use; None for ``CONVIR_NUM_THREADS``, or all CPUs of the process.
-        tile: samples that run together where the model treats each sample by itself; None to choose by the size of
-            the caches. See :attr:`Compiled.division`.
+        threads: how many threads a call may use; None for ``CONVIR_NUM_THREADS``, or all CPUs of the process. It runs
+            no more lanes side by side than the machine has CPUs, however many are allowed.
+        tile: how many samples run together at most; None to choose by the size of the caches, where the model can be
+            divided and that pays. See :attr:`Compiled.division`.
 
     Raises:
         TraceError, ShapeError, DTypeError: the model cannot be traced with these shapes.
         UnsupportedError: an unknown strategy or backend, a backend that is not installed, or an op without gradient
             (``inference=True`` needs none).
         ConvirError: ``threads`` or ``tile`` is not a positive integer.
+        UnsupportedError: ``tile`` is less than the batch, and the model does not treat each sample by itself; so too
+            when it is called with a larger batch.
         MemoryLimitError: the plan is larger than the machine; nothing was allocated.
     """
-    settings = _Settings(kernels_for(backend), thread_count(threads), _checked_tile(tile))
+    target = Target(kernels_for(backend), thread_count(threads), _checked_tile(tile))
     chosen = {"conv": conv, "pool": pool, "inference": inference, "wrt": wrt, "of": of}
     if passes is None:
         passes = pipeline(**chosen, backend=backend)  # type: ignore[arg-type]
@@ -83,19 +84,9 @@ def compile(
         raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")
     graph = as_graph(model, specs)
     passes = tuple(_with_snapshot(transform, graph) for transform in passes)
-    return Compiled(model, passes, settings, settings.divide(graph, passes))
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """How programs run, for all specialisations of a compiled model."""
-
-    kernels: KernelSet
-    threads: int
-    tile: int | None
-
-    def divide(self, graph: Graph, passes: Sequence[Pass]) -> Division:
-        return divide(graph, passes, self.kernels, self.threads, self.tile)
+    is_snapshot = any(isinstance(transform, BakeParameters) for transform in passes)
+    watch = SnapshotWatch(model) if is_snapshot else Watch(model)
+    return Compiled(model, passes, target, target.divide(graph, passes), watch)
 
 
 def _checked_tile(tile: int | None) -> int | None:
@@ -116,18 +107,18 @@ class Compiled:
     """
 
     def __init__(
-        self, model: Any, passes: tuple[Pass, ...], settings: _Settings, division: Division, flags: Any = None
+        self,
+        model: Any,
+        passes: tuple[Pass, ...],
+        target: Target,
+        division: Division,
+        watch: Watch,
     ) -> None:
         self._model = model
         self._passes = passes
-        self._settings = settings
-        self._watch = Watch(model)
-        self._is_snapshot = any(isinstance(transform, BakeParameters) for transform in passes)
-        # The training flags of which ``division`` is the trace.
-        self._flags = self._current_flags() if flags is None else flags
+        self._target = target
         self._alone = Exclusive()
-        self._specialisations: OrderedDict[Any, Specialisation] = OrderedDict()
-        self._current = self._keep(division, self._flags)
+        self._specialisations = Specialisations(model, passes, target, division, watch)
 
     @property
     def division(self) -> Division:
@@ -158,6 +149,11 @@ class Compiled:
     def passes(self) -> tuple[Pass, ...]:
         """The pipeline that made the stages."""
         return self._passes
+
+    @property
+    def lowering(self) -> Lowering:
+        """Which strategy computes each convolution, which was asked for, and why it is another; prints as a table."""
+        return lowering(self.stages, self.passes)
 
     @property
     def memory(self) -> MemoryPlan:
@@ -205,7 +201,7 @@ class Compiled:
             ShapeError, DTypeError: the inputs do not fit the model.
         """
         with self._alone:
-            arrays = self._select(inputs)
+            arrays = self._specialisations.select(inputs)
             results = self._current.call(arrays)
         return results[0] if len(results) == 1 else results
 
@@ -232,7 +228,8 @@ class Compiled:
         read-only views of this model's memory: the next call or backward overwrites them.
         """
         with self._alone:
-            return self._forward(inputs)
+            arrays = self._specialisations.select(inputs)
+            return self._current.forward(arrays)
 
     def run_backward(self, *cotangents: Any) -> Mapping[str, Array]:
         """Run :meth:`backward` without copying the gradients.
@@ -255,12 +252,12 @@ class Compiled:
         if repeats < 1:
             raise ConvirError(f"profile needs at least one repeat, got {repeats}")
         with self._alone:
-            arrays = self._select(inputs)
+            arrays = self._specialisations.select(inputs)
             return self._current.profile(arrays, backward, repeats)
 
     def clone(self) -> Compiled:
         """The same model with memory of its own, for another thread; parameters stay shared."""
-        return Compiled(self._model, self._passes, self._settings, self.division, self._flags)
+        return Compiled(self._model, self._passes, self._target, self.division, self._specialisations.watch)
 
     __copy__ = clone
 
@@ -276,56 +273,9 @@ class Compiled:
     def __repr__(self) -> str:
         return f"<compiled {self.graph.name}: {len(self.graph.nodes)} nodes, {self.memory.peak_bytes} arena bytes>"
 
-    def _checked(self, inputs: Sequence[Any]) -> list[Array]:
-        declared = self.division.model.inputs
-        if len(inputs) != len(declared):
-            expected = ", ".join(map(str, declared))
-            raise ShapeError(f"{self.graph.name} takes {len(declared)} inputs ({expected}), got {len(inputs)}")
-        return [
-            as_array(given, value.type, f"input {value.name}") for given, value in zip(inputs, declared, strict=True)
-        ]
-
-    def _forward(self, inputs: Sequence[Any]) -> tuple[Array, ...]:
-        arrays = self._select(inputs)
-        return self._current.forward(arrays)
-
-    def _select(self, inputs: Sequence[Any]) -> list[Array]:
-        """Make the specialisation for these inputs the current one; returns them as arrays."""
-        arrays = self._checked(inputs)
-        if self._watch.replaced and not self._is_snapshot:
-            self._watch = Watch(self._model)
-            self._specialisations.clear()
-        flags = self._current_flags()
-        key = (*(array.shape for array in arrays), flags)
-        if key in self._specialisations:
-            self._specialisations.move_to_end(key)
-            self._current = self._specialisations[key]
-        else:
-            self._current = self._keep(self._settings.divide(self._respecialised(arrays), self._passes), flags)
-        self._flags = flags
-        return arrays
-
-    def _current_flags(self) -> tuple[bool, ...]:
-        """The training flags that choose the specialisation; a snapshot has no dropout and looks at none."""
-        return () if self._is_snapshot else self._watch.flags
-
-    def _respecialised(self, arrays: Sequence[Array]) -> Graph:
-        """The model traced again (so that Python code sees the new shapes), or the graph with its shape rules run."""
-        if self._watch.replaced:
-            raise ExecutionError("modules or parameters were replaced after compile(inference=True); compile again")
-        declared = self.division.model.inputs
-        types = [_type_of(array, f"input {value.name}") for array, value in zip(arrays, declared, strict=True)]
-        if isinstance(self._model, Graph):
-            names = (value.name for value in self._model.inputs)
-            return InferShapes(dict(zip(names, types, strict=True)))(self._model)
-        return trace(self._model, *types)
-
-    def _keep(self, division: Division, flags: tuple[bool, ...]) -> Specialisation:
-        made = Specialisation(division, self._passes)
-        self._specialisations[*(value.type.shape for value in division.model.inputs), flags] = made
-        if len(self._specialisations) > KEPT_SPECIALISATIONS:
-            self._specialisations.popitem(last=False)
-        return made
+    @property
+    def _current(self) -> Specialisation:
+        return self._specialisations.current
 
 
 def _with_snapshot(transform: Pass, graph: Graph) -> Pass:
@@ -340,10 +290,3 @@ def _read_only(array: Array) -> Array:
     copy = np.array(array, order="C")
     copy.flags.writeable = False
     return copy
-
-
-def _type_of(array: Array, label: str) -> TensorType:
-    try:
-        return TensorType(array.shape, array.dtype.name)
-    except ConvirError as error:
-        raise error.located(label) from None

@@ -42,8 +42,8 @@ def pipeline(
     """The passes that :func:`convir.compile` runs, in order: insert your own and hand the list to it.
 
     Args:
-        conv: lowering strategy for all convolutions, or one for each by node name; None, and for those that are not
-            named, the one that suits the backend.
+        conv: lowering strategy for all convolutions, or one for each by node name or pattern of names; None, and for
+            those that are not named, the one that suits the backend.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops, the reference).
         inference: snapshot the parameters and fold what follows from them; no backward.
         wrt: names of the parameters and inputs to differentiate by, or one name; None for all.

@@ -13,7 +13,7 @@ from convir.passes.lower_conv import StrategyChoice
 from convir.passes.memory import MemoryPlan
 from convir.passes.summary import Summary, summarize
 from convir.runtime import NUMPY, thread_count
-from convir.tiling import divide
+from convir.tiling import Target
 
 Model = nn.Module | Callable[..., Any] | Graph
 
@@ -38,7 +38,7 @@ def estimate(model: Model, *specs: Any, conv: StrategyChoice | None = None) -> _
     return _costs.estimate(
         graph,
         lowered=build(graph, passes).graphs,
-        memory=divide(graph, passes, NUMPY, thread_count()).memory,
+        memory=Target(NUMPY, thread_count()).divide(graph, passes).memory,
         training_memory=_training_plan(graph, conv),
     )
 
@@ -56,7 +56,7 @@ def summary(model: Model, *specs: Any, depth: int | None = None) -> Summary:
 
 def _training_plan(graph: Graph, conv: StrategyChoice | None) -> MemoryPlan | None:
     try:
-        division = divide(graph, pipeline(conv=conv), NUMPY, thread_count())
+        division = Target(NUMPY, thread_count()).divide(graph, pipeline(conv=conv))
     except UnsupportedError:
         return None
     return division.memory if division.program.backward is not None else None

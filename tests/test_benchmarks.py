@@ -32,6 +32,21 @@ def test_the_default_of_threads_is_known_on_every_system(monkeypatch):
     assert usable_cpus() == 1
 
 
+def test_strategies_are_measured_beside_im2col_and_those_that_refuse_are_left_out():
+    program = runpy.run_path(str(BENCHMARKS / "strategies.py"))
+    figures = program["measured"]("lenet conv2", ["shift_gemm", "pointwise"], 2, 2, 1)
+    assert list(figures) == ["im2col", "shift_gemm"]
+    for half in ("forward", "backward"):
+        assert set(figures["im2col"][half]["ratio"].values()) == {1.0}
+    assert all(
+        each["difference"] < 1e-5 and each["arena_bytes"] > each["scratch_bytes"] > 0 for each in figures.values()
+    )
+    text = program["report"]("lenet conv2", 2, figures)
+    assert text.splitlines()[0] == "lenet conv2, batch 2"
+    assert "1.00 (1.00 to 1.00)" in text
+    assert all(filters % options.get("groups", 1) == 0 for _, _, filters, _, options in program["LAYERS"].values())
+
+
 # Statistics
 
 SECONDS = st.floats(1e-9, 1e3)

@@ -10,7 +10,7 @@ from support.compiled_nets import Net, X, draw
 from support.graphs import assert_close
 
 import convir
-from convir import compiled, nn, zoo
+from convir import nn, specialisations, zoo
 
 
 class TestResults:
@@ -84,7 +84,7 @@ class TestSpecialisations:
         assert net.backward(np.ones((1, 2), "f"))["x"].shape == (1, 1, 6, 6)
 
     def test_the_least_recently_used_goes_first(self, monkeypatch):
-        monkeypatch.setattr(compiled, "KEPT_SPECIALISATIONS", 3)
+        monkeypatch.setattr(specialisations, "KEPT_SPECIALISATIONS", 3)
         net = convir.compile(nn.Linear(2, 2), (1, 2))
         programs = {}
         for batch in (1, 2, 3, 1, 4):
@@ -117,9 +117,9 @@ class TestSpecialisations:
 
     def test_many_batches_stay_bounded(self):
         net = convir.compile(nn.Linear(2, 2), (1, 2))
-        for batch in range(1, 2 * compiled.KEPT_SPECIALISATIONS):
+        for batch in range(1, 2 * specialisations.KEPT_SPECIALISATIONS):
             net(draw(batch, 2))
-        assert len(net._specialisations) == compiled.KEPT_SPECIALISATIONS
+        assert len(net._specialisations) == specialisations.KEPT_SPECIALISATIONS
 
 
 class TestModes:

@@ -48,7 +48,7 @@ def test_a_clone_follows_the_mode_and_not_the_trace():
 
 def test_a_clone_compiles_nothing_again(monkeypatch):
     compiled = convir.compile(linear(), (1, 2))
-    monkeypatch.setattr("convir.compiled.divide", None)
+    monkeypatch.setattr("convir.tiling.build", None)
     np.testing.assert_array_equal(compiled.clone()(ONES), [[2, 2]])
 
 
@@ -103,6 +103,26 @@ def test_a_parameter_or_module_that_is_replaced_is_traced_again(batch):
     np.testing.assert_array_equal(compiled(x), np.full((batch, 2), 40))
     model[1] = linear(3)
     np.testing.assert_array_equal(compiled(x), np.full((batch, 2), 120))
+
+
+def test_a_clone_made_after_a_parameter_was_replaced_has_the_new_one():
+    model = nn.Sequential(linear(1))
+    compiled = convir.compile(model, (1, 2))
+    model[0].weight = nn.Parameter(np.full((2, 2), 10, "float32"))
+    np.testing.assert_array_equal(compiled.clone()(ONES), [[20, 20]])
+
+
+def test_a_call_that_fails_leaves_nothing_of_the_replaced_parameter(monkeypatch):
+    model = nn.Sequential(linear(1))
+    compiled = convir.compile(model, (1, 2))
+    compiled(ONES)
+    model[0].weight = nn.Parameter(np.full((2, 2), 10, "float32"))
+    monkeypatch.setattr("convir.specialisations.trace", None)
+    with pytest.raises(TypeError):
+        compiled(ONES)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(compiled(ONES), [[20, 20]])
+    np.testing.assert_array_equal(compiled.clone()(ONES), [[20, 20]])
 
 
 def test_a_snapshot_keeps_its_weights_and_refuses_to_trace_a_changed_model():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from convir.cli.failure import explain
+from convir.cli.failure import explain, is_refusal
 from convir.cli.parser import make_parser, with_joined_values
 
 SUCCESS, FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -19,9 +19,10 @@ SUCCESS, FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    0 is success, 1 an error (one line on standard error), 2 wrong usage, 130 an interrupt, 141 a
-    reader that went away. Standard output gets the result only; whatever else is printed, by the
-    model's code as well, goes to standard error.
+    0 is success. 2 is wrong usage: the command line does not read, or what it names cannot be had, such as a model that
+    cannot be loaded or traced, an input that does not fit it, a lowering that there is not. 1 is an error in the work
+    itself. Either is one line on standard error. 130 is an interrupt, 141 a reader that went away. Standard output gets
+    the result only; whatever else is printed, by the model's code as well, goes to standard error.
     """
     try:
         args = make_parser().parse_args(with_joined_values(sys.argv[1:] if argv is None else argv))
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         else:
             print(f"convir: error: {explain(error)}", file=sys.stderr)
-        return FAILURE
+        return USAGE if is_refusal(error) else FAILURE
     return SUCCESS
 
 

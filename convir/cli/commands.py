@@ -33,7 +33,7 @@ class Compilation:
     dumped: Any = None
 
     def to_json(self) -> dict[str, Any]:
-        """``schema, graph, backend, division, build, stages, cost, memory, dump``."""
+        """``schema, graph, backend, lowering, division, build, stages, cost, memory, dump``."""
         stages = [
             {"name": stage.name, "nodes": len(stage.graph.nodes), "seconds": stage.seconds}
             for stage in self.compiled.stages
@@ -43,6 +43,7 @@ class Compilation:
             "schema": "convir.compile/1",
             "graph": self.compiled.program.model.name,
             "backend": self.compiled.program.kernels.name,
+            "lowering": self.compiled.lowering.to_json(),
             "division": _division_json(self.compiled.division),
             "build": self.compiled.build and self.compiled.build.to_json(),
             "stages": stages,
@@ -57,6 +58,8 @@ class Compilation:
             parts: list[object] = [*stages]
         else:
             parts = [_stage_table(stages), self.compiled.cost, self.compiled.memory]
+        if self.compiled.lowering.refused:
+            parts.append(self.compiled.lowering)
         parts.append(_running(self.compiled))
         if self.compiled.build:
             parts.append(self.compiled.build)
@@ -104,11 +107,13 @@ def compare(args: Namespace) -> Any:
     """Lowerings side by side."""
     from convir.comparison import checked_lowerings, compare
     from convir.comparison.plot import require_plottable
+    from convir.passes.lower_conv import taking
 
     if args.plot:
         require_plottable(args.plot)
     graph = traced(args)
-    names = checked_lowerings([name.strip() for name in args.lowerings.split(",") if name.strip()])
+    given = taking(graph) if args.lowerings is None else args.lowerings.split(",")
+    names = checked_lowerings([name.strip() for name in given if name.strip()])
     note(f"comparing {', '.join(names)} on {graph.name} ...")
     comparison = compare(
         graph, lowerings=names, backward=args.backward, repeats=args.repeats, time_budget=args.time_budget
@@ -143,6 +148,7 @@ def _compiled(graph: Graph, args: Namespace) -> Any:
         inference=args.inference,
         backend=args.backend,
         threads=args.threads,
+        tile=args.tile,
     )
 
 

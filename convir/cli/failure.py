@@ -1,4 +1,4 @@
-"""Any exception as one line."""
+"""Any exception as one line, and whose fault it is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import os
 import sysconfig
 import traceback
 
-from convir.ir import ConvirError
+from convir.ir import ConvirError, ExecutionError, VerifyError
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARIES = tuple(os.path.realpath(path) + os.sep for path in set(sysconfig.get_paths().values()) if path)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether what is asked for cannot be had, such as a file that cannot be opened, as opposed to failing at it."""
+    if isinstance(error, OSError):
+        return error.filename is not None
+    return isinstance(error, ConvirError) and not isinstance(error, (ExecutionError, VerifyError))
 
 
 def explain(error: BaseException) -> str:

@@ -120,6 +120,12 @@ def _running(parser: Parser) -> None:
         metavar="N",
         help="threads that a run may use; default: CONVIR_NUM_THREADS, or all CPUs",
     )
+    parser.add_argument(
+        "--tile",
+        type=positive_integer,
+        metavar="N",
+        help="samples of the batch that run together at most; default: chosen by the size of the caches",
+    )
 
 
 def _lowering(parser: Parser) -> None:
@@ -128,7 +134,8 @@ def _lowering(parser: Parser) -> None:
         "--conv",
         metavar="NAME",
         action="append",
-        help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several; "
+        help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several "
+        "(NODE may be a pattern, such as 'features*'); "
         "default: toeplitz, with the numba backend direct",
     )
     parser.add_argument("--pool", choices=POOLS, default=POOLS[0], help=f"how pooling runs; default: {POOLS[0]}")
@@ -159,8 +166,12 @@ def _compile(parser: Parser) -> None:
 
 
 def _compare(parser: Parser) -> None:
-    known = ",".join(each.name for each in STRATEGIES)
-    parser.add_argument("--lowerings", metavar="A,B,...", default=known, help=f"what to compare; default: {known}")
+    known = ", ".join(each.name for each in STRATEGIES)
+    parser.add_argument(
+        "--lowerings",
+        metavar="A,B,...",
+        help=f"what to compare, of {known}; default: those that take every convolution of the model",
+    )
     parser.add_argument("--backward", action="store_true", help="compare forward and backward runs")
     parser.add_argument("--repeats", type=positive_integer, metavar="N", default=20, help="runs of each; default: 20")
     parser.add_argument(

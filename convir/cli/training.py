@@ -114,6 +114,7 @@ def _fitted(model: nn.Module, learned: Any, held_out: Any, generator: np.random.
             generator=generator,
             backend=args.backend,
             threads=args.threads,
+            tile=args.tile,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*_kept(model, before, args.save)) from None

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class Contender:
         self.results: list[Array] = []
         self._runs: list[Run] = []
         self._spent = 0.0
+
+    @cached_property
+    def computed_by(self) -> Mapping[str, str]:
+        """Layer -> the strategy that computes it, for layers that this one refuses."""
+        return {row.node: row.strategy for row in self.compiled.lowering.refused}
 
     @property
     def cotangents(self) -> tuple[Value, ...]:

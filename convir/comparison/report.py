@@ -25,6 +25,7 @@ class ComparisonRow:
         layer: name of the model's node; None for the whole net.
         op: the model node's op; empty for the whole net and for work that belongs to no node of the model.
         lowering: name of the strategy. Layers without convolution may differ too, by layout changes.
+        computed_by: name of the strategy that took its place, where it refuses the layer; else empty.
         flops: as-lowered FLOPs, 2 a MAC; None where an op has no cost rule.
         scratch_bytes: most bytes of scratch that the layer holds at once (patch matrices, padded and
             transposed copies, kernels' workspaces), from the memory plan.
@@ -51,6 +52,7 @@ class ComparisonRow:
     error: float | None
     ratio: float = 1.0
     scratch: Mapping[str, int] = field(default_factory=dict)
+    computed_by: str = ""
 
     @property
     def is_convolution(self) -> bool:
@@ -146,12 +148,21 @@ class Comparison:
         error = f"largest difference from the {self.reference}, over its largest element; a layer's is its own"
         return [
             *self._verdict(),
+            *self._replaced(),
             f"Time: median; quartiles in brackets. Counted runs, taken in turns: {runs}.",
             "FLOPs: as lowered, 1 MAC = 2 FLOPs. Scratch and peak: from the memory plan; the whole net's peak is the "
             "arena that was allocated.",
             f"Error: {error}.",
             *([_SAME_KERNELS] if self.has_convolution else []),
         ]
+
+    def _replaced(self) -> list[str]:
+        """Which layers a lowering left to another one."""
+        layers: dict[tuple[str, str], list[str]] = {}
+        for row in self.rows:
+            if row.computed_by:
+                layers.setdefault((row.lowering, row.computed_by), []).append(str(row.layer))
+        return [f"{name} refuses {', '.join(names)}: computed by {other}." for (name, other), names in layers.items()]
 
     def _verdict(self) -> list[str]:
         """Which is the fastest, and by how much."""

@@ -45,6 +45,7 @@ def _row(layer: str | None, op: str, contender: Contender, errors: Errors) -> Co
         seconds_upper=float(upper),
         runs=len(seconds),
         error=errors.get((layer, contender.lowering)),
+        computed_by=contender.computed_by.get(layer or "", ""),
     )
 
 

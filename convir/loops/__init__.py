@@ -3,7 +3,7 @@
 from convir.loops import rules
 from convir.loops.function import Function, write_function
 from convir.loops.nest import Nest, Program, Store, Together
-from convir.loops.registry import LOOPS, Operand, loops, program_for
+from convir.loops.registry import LOOPS, Operand, identifier, loops, program_for
 from convir.loops.schedule import Processor, Schedule
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Schedule",
     "Store",
     "Together",
+    "identifier",
     "loops",
     "program_for",
     "rules",

@@ -66,11 +66,12 @@ def _into_reader(writer: Nest, reader: Nest, name: str) -> Nest | None:
     """``reader`` with every load of ``name`` replaced by what ``writer`` stores there."""
     (store,) = writer.stores
     aligned = _aligned(writer, reader) or _flattened(writer, reader)
-    if aligned is None or any(axis in writer.reduced for axis in aligned.reduced):
+    if aligned is None:
         return None
     loads = [part for part in aligned.parts() if isinstance(part, Load) and part.operand == name]
     inside = {part for r in aligned.parts() if isinstance(r, Reduce) for part in _loads_of(r, name)}
-    if inside or any(load.offset != store.offset for load in loads):
+    place = store.offset.without(_ones(writer))
+    if inside or any(load.offset.without(_ones(writer)) != place for load in loads):
         return None
     # What is read several times is written out as often.
     if sum(1 for _ in walk(store.value)) * len(loads) > MOST_PARTS:
@@ -101,12 +102,25 @@ def _aligned(writer: Nest, reader: Nest) -> Nest | None:
     if [axis.extent for axis in longer[0]] != [axis.extent for axis in longer[1]]:
         return None
     names = {theirs.name: ours.name for ours, theirs in zip(*longer, strict=True)}
-    ones = {axis.name for axis in reader.axes if axis.extent == 1}
-    taken = {axis.name for axis in (*writer.axes, *writer.reduced)}
-    apart = {axis.name: f"{axis.name}{axis.name}" for axis in reader.reduced if axis.name in taken}
-    renamed = _with_axes(reader, {**names, **apart})
-    renamed = renamed.moved(lambda offset: offset.without(ones))
+    ones, taken = _ones(reader), {axis.name for axis in (*writer.axes, *writer.reduced)}
+    renamed = _with_axes(reader.moved(lambda offset: offset.without(ones)), {**names, **_apart(reader.reduced, taken)})
     return replace(renamed, axes=writer.axes)
+
+
+def _ones(nest: Nest) -> set[str]:
+    """The loops of one turn, which no index needs."""
+    return {axis.name for axis in nest.axes if axis.extent == 1}
+
+
+def _apart(axes: Sequence[Axis], taken: set[str]) -> dict[str, str]:
+    """Names for these axes that are not taken."""
+    names = dict[str, str]()
+    for axis in axes:
+        name = axis.name
+        while name in taken | set(names.values()):
+            name += axis.name
+        names[axis.name] = name
+    return names
 
 
 def _flattened(writer: Nest, reader: Nest) -> Nest | None:
@@ -178,26 +192,23 @@ def _rows(writer: Nest, reader: Nest, name: str, temporaries: dict[str, TensorTy
         for axis in reader.reduced
         if loads[0].offset.coefficient(axis.name) % row == 0 and loads[0].offset.coefficient(axis.name) < plane
     )
-    if seen > step or any(load.offset.const >= row for load in loads) or height == seen:
-        return None
-    if step * (outer.extent - 1) + seen > height:
+    if seen > step or step * (outer.extent - 1) + seen > height:
         return None
     few = _few_rows(writer, name, ours[0], outer, step, seen, plane, row)
     one = _one_row(reader, name, outer, plane, seen * row)
-    buffer = channels * seen * row
-    places = [*((few, store.offset) for store in few.stores)]
-    places += [(one, part.offset) for part in one.parts() if isinstance(part, Load) and part.operand == name]
-    if any(not 0 <= bound < buffer for nest, offset in places for bound in _bounds(nest, offset)):
+    places = [(few, store.offset), *((one, load.offset.without([outer.name])) for load in loads)]
+    if not all(_fits(nest, offset, plane, seen * row) for nest, offset in places):
         return None
     temporaries[name] = temporaries[name].with_shape((channels, seen, width, batch))
     return Together(outer, (few, one))
 
 
-def _bounds(nest: Nest, offset: Affine) -> tuple[int, int]:
-    """The smallest and the largest value of an index over the axes of a nest."""
-    extents = {axis.name: axis.extent for axis in (*nest.axes, *nest.reduced)}
-    ends = [(extents[name] - 1) * number for name, number in offset.terms]
-    return offset.const + sum(min(end, 0) for end in ends), offset.const + sum(max(end, 0) for end in ends)
+def _fits(nest: Nest, offset: Affine, plane: int, room: int) -> bool:
+    """Whether an index lies among the first ``room`` elements of its plane, whichever plane that is."""
+    within = offset.without(name for name, number in offset.terms if number % plane == 0)
+    reach = [(nest.extent(name) - 1) * number for name, number in within.terms]
+    least, most = (within.const + sum(end(far, 0) for far in reach) for end in (min, max))
+    return least >= 0 and most < room
 
 
 def _outer_row(reader: Nest, loads: Sequence[Load], row: int, plane: int) -> Axis | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
 from convir.ir import Op, TensorType
@@ -34,6 +36,14 @@ class Operand:
     def store(self, index: Sequence[Place], value: Expr) -> Store:
         """The statement that stores ``value`` at ``index``."""
         return Store(self.name, flat(self.type.shape, index), value)
+
+
+def identifier(name: str, taken: Collection[str]) -> str:
+    """``name`` as a variable of Python source that is not taken."""
+    variable = re.sub(r"\W", "_", name)
+    while variable in taken or iskeyword(variable):
+        variable += "_"
+    return variable
 
 
 #: ``rule(op, operands, results)``: the program, or None where loops cannot say it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from convir.ir import Builder, Value
-from convir.ir.ops import CHWN, Conv2dDirect, Crop2d, Dilate2d, FlipWeight, Pad2d, extent
+from convir.ir.ops import Conv2dDirect, Dilate2d, FlipWeight, extent
 from convir.ir.ops.window import Pair
+from convir.passes.margins import emit_margins
 
 
 def emit_input_gradient(
@@ -29,12 +30,6 @@ def emit_input_gradient(
     before = [reach[axis] - padding[axis] for axis in (0, 1)]
     # Where the stride left rows over that no window read, their gradient is 0.
     after = [size[axis] + reach[axis] - before[axis] - grad.type.shape[1 + axis] for axis in (0, 1)]
-    margins = tuple(zip(before, after, strict=True))
-    grown = tuple((max(first, 0), max(last, 0)) for first, last in margins)
-    cut = tuple((max(-first, 0), max(-last, 0)) for first, last in margins)
-    if any(map(any, grown)):
-        grad = builder.emit(Pad2d((grown[0], grown[1]), CHWN), grad)
-    if any(map(any, cut)):
-        grad = builder.emit(Crop2d((cut[0], cut[1]), CHWN), grad)
+    grad = emit_margins(builder, grad, ((before[0], after[0]), (before[1], after[1])))
     flipped = builder.emit(FlipWeight(op.groups), weight)
     return builder.emit(Conv2dDirect(dilation=op.dilation, groups=op.groups), grad, flipped)

@@ -4,7 +4,7 @@ from convir.runtime.arena import Arena, machine_bytes
 from convir.runtime.backends import BACKENDS, kernels_for
 from convir.runtime.blas import blas_threads
 from convir.runtime.build_report import BuildReport
-from convir.runtime.cpus import thread_count
+from convir.runtime.cpus import machine_cpus, thread_count
 from convir.runtime.evaluate import evaluate
 from convir.runtime.executable import Executable
 from convir.runtime.kernel_set import NUMPY, BoundStep, KernelSet
@@ -31,6 +31,7 @@ __all__ = [
     "kernel",
     "kernels_for",
     "machine_bytes",
+    "machine_cpus",
     "parallel",
     "program_source",
     "thread_count",

@@ -40,9 +40,18 @@ def thread_count(threads: int | None = None) -> int:
     return int(setting)
 
 
+def machine_cpus() -> int:
+    """How many CPUs the machine has, this process's or not: more threads than that never run side by side.
+
+    As wide as a number of threads that somebody gives is taken at its word: as in PyTorch and ONNX Runtime it may be
+    more than the CPUs that :func:`thread_count` would choose, but it starts no thousand threads.
+    """
+    return os.cpu_count() or 1
+
+
 def _usable_cpus() -> int:
     # Only Linux and some other systems say which CPUs a process may run on.
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine_cpus()
     return min([cpus, *_quotas()])
 
 

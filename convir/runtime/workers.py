@@ -17,21 +17,17 @@ shorter than about 10 microseconds (0.5 to 0.9 times the speed of one lane after
 
 from __future__ import annotations
 
-import atexit
-import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
-from threading import Lock, RLock, Thread
-from typing import Literal
+from threading import Lock
 
 from convir.ir import ConvirError
-
-IDLE_SECONDS = 1.5
-"""How long a helper waits for another lane before it ends."""
+from convir.runtime.helpers import Call, Claim, Helper, Pool, lost
 
 Task = Callable[[int], None]
-Claimant = Literal["caller", "helper"]
+
+#: Who runs a lane.
+_CALLER, _HELPER = "caller", "helper"
 
 
 def parallel(task: Task, lanes: int) -> None:
@@ -51,75 +47,66 @@ def parallel(task: Task, lanes: int) -> None:
         ConvirError: ``lanes`` is less than 1; or a lane forked the process, and this is the child, where the lanes that
             helpers were running are lost.
     """
-    if lanes <= 1:
-        if lanes < 1:
-            raise ConvirError(f"a call has at least one lane, not {lanes}")
+    if lanes < 1:
+        raise ConvirError(f"a call has at least one lane, not {lanes}")
+    if lanes == 1:
         task(0)
         return
-    work = [_Lane(task, index) for index in range(lanes)]
-    helpers: list[_Helper] = []
-    interrupt: BaseException | None = None
-    try:
-        helpers = _pool.hand_out(work[1:])
-        for lane in work:
+    _Lanes([_Lane(task, index) for index in range(lanes)]).run()
+
+
+class _Lanes(Call):
+    """The lanes of a call."""
+
+    __slots__ = ("_lanes",)
+
+    def __init__(self, lanes: Sequence[_Lane]) -> None:
+        self._lanes = lanes
+
+    def begin(self) -> None:
+        _pool.hand_out(self._lanes[1:], self)
+        for lane in self._lanes:
             lane.run_here()
-    except BaseException as error:
-        interrupt = error
-    # Nothing below may be left early: a helper could still write to memory that the caller uses again. Not a function
-    # and not a `finally`, because an interrupt could come between its call and its `try`.
-    while True:
-        try:
-            for lane in work:
-                lane.wait()
-            break
-        except BaseException as error:
-            interrupt = error
-    _pool.take_back(helpers)
-    errors = [interrupt, *(lane.take_error() for lane in work)]
-    interrupt = None
-    _raise_first(errors)
 
+    def finish(self) -> None:
+        for lane in self._lanes:
+            lane.wait()
+        _pool.take_back(self)
 
-def _raise_first(errors: list[BaseException | None]) -> None:
-    for error in errors:
-        if error is not None:
-            try:
-                raise error
-            finally:
-                # The error's traceback holds the frames, which must not hold the error: a cycle keeps arrays alive.
-                del error
-                errors.clear()
+    def take_error(self) -> BaseException | None:
+        errors = [lane.take_error() for lane in self._lanes]
+        return next((error for error in errors if error is not None), None)
 
 
 class _Lane:
     """One lane of a call; whoever claims it first runs it."""
 
-    __slots__ = ("_claimed", "_context", "_done", "_error", "_finished", "_index", "_task")
+    __slots__ = ("_claim", "_context", "_done", "_error", "_finished", "_index", "_task")
 
     def __init__(self, task: Task, index: int) -> None:
         self._error: BaseException | None = None
         self._task = task
         self._index = index
         self._context = copy_context()
-        self._claimed: dict[None, Claimant] = {}
+        self._claim = Claim()
         self._finished = False
         self._done = Lock()
         self._done.acquire()
 
     def run_here(self) -> None:
         """Run the task in the calling thread, unless a helper has claimed it; an interrupt is raised at once."""
-        if self._claim("caller"):
+        if self._claim.take(_CALLER):
             self._run(Exception)
 
     def run_in_helper(self) -> None:
         """Run the task in a helper, in the caller's context, unless the caller has claimed it."""
-        if self._claim("helper"):
+        if self._claim.take(_HELPER):
             self._context.run(self._run, BaseException)
             self._finish()
 
     def wait(self) -> None:
         """Wait for the helper that has claimed the lane; again, when an interrupt broke off an earlier wait."""
-        if not self._claim("caller"):
+        if not self._claim.take(_CALLER):
             while not self._finished:
                 self._done.acquire()
 
@@ -130,13 +117,9 @@ class _Lane:
 
     def lose(self) -> None:
         """After a fork, in the child: a helper that runs the lane does not exist here."""
-        if not self._claim("caller") and not self._finished:
-            self._error = ConvirError("a lane forked the process; the lanes beside it are lost in the child")
+        if not self._claim.take(_CALLER) and not self._finished:
+            self._error = lost()
             self._finish()
-
-    def _claim(self, claimant: Claimant) -> bool:
-        """Whether the lane is the claimant's: the same answer however often it asks, so also after an interrupt."""
-        return self._claimed.setdefault(None, claimant) == claimant  # One atomic step.
 
     def _run(self, kept: type[BaseException]) -> None:
         try:
@@ -149,139 +132,69 @@ class _Lane:
         self._done.release()
 
 
-class _Helper:
-    """A thread that waits for lanes, and ends when none came for a while.
+class _Helper(Helper):
+    """A thread that runs a lane at a time.
 
     A lane that reaches it too late, while it ends, is not lost: nobody claims it, so the caller does.
     """
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self) -> None:
+        super().__init__("convir-helper")
+        #: Which call has it.
+        self.claim = Claim()
         self.lane: _Lane | None = None
-        self.ended = False
-        self._stopping = False
-        self._pool = pool
-        self._go = Lock()
-        self._go.acquire()
-        # A daemon: the interpreter must be able to end although a daemon thread of the user is inside a call.
-        self._thread = Thread(target=self._serve, name="convir-helper", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread; RuntimeError where the system or an ending interpreter has none to give."""
-        self._thread.start()
-
-    def hand(self, lane: _Lane) -> None:
-        """Wake the thread to run ``lane``."""
-        self.lane = lane
-        self._wake()
-
-    def stop(self) -> None:
-        """End the thread, which must be idle, and wait for it."""
-        self._stopping = True
-        self._wake()
-        self._thread.join(timeout=IDLE_SECONDS)
-
-    def _wake(self) -> None:
-        # It is not locked if the thread has yet to wake up for an earlier lane, which its caller took over.
-        if self._go.locked():
-            self._go.release()
-
-    def _serve(self) -> None:
-        while self._go.acquire(timeout=IDLE_SECONDS) and not self._stopping:
-            if (lane := self.lane) is not None:
-                lane.run_in_helper()
-            # An idle helper should hold no lane, and no arrays.
-            lane = None
-        self.ended = True
-        self._pool.forget(self)
+    def work(self) -> None:
+        if (lane := self.lane) is not None:
+            lane.run_in_helper()
 
 
-class _Pool:
-    """The helper threads of the process.
+class _Pool(Pool[_Helper]):
+    """The helpers of Python lanes, each of which one call has.
 
-    Callers take idle helpers and put them back themselves: a helper is idle again the moment its caller goes on.
-    Single list and set operations are atomic; the lock is for counting before a start.
+    The callers free them themselves: a helper is free again the moment its caller goes on.
     """
 
-    def __init__(self) -> None:
-        self._idle: list[_Helper] = []
-        self._alive: set[_Helper] = set()
-        # Reentrant: a signal handler or a finalizer may call while its own thread holds it.
-        self._starting = RLock()
-
-    def hand_out(self, lanes: Sequence[_Lane]) -> list[_Helper]:
-        """Hand lanes to helpers, from the last on: the caller works up from the first. Returns the helpers."""
-        helpers = []
+    def hand_out(self, lanes: Sequence[_Lane], call: object) -> None:
+        """Hand lanes to helpers, from the last on: the caller works up from the first."""
         for lane in reversed(lanes):
-            helper = self._take() or self._start(len(lanes))
+            helper = self._free(call) or self._started(len(lanes), call)
             if helper is None:
                 break
-            helper.hand(lane)
-            helpers.append(helper)
-        return helpers
+            helper.lane = lane
+            helper.wake()
 
-    def take_back(self, helpers: Sequence[_Helper]) -> None:
-        """Helpers of a call that has ended are idle."""
+    def take_back(self, call: object) -> None:
+        """The call has ended, and has its helpers no more."""
+        for helper in self.helpers:
+            if helper.claim.holder is call:
+                helper.lane = None
+                helper.claim.give_up()
+
+    def make(self) -> _Helper:
+        return _Helper()
+
+    def take_idle(self) -> Sequence[_Helper]:
+        idle, nobody = [], object()
+        while helper := self._free(nobody):
+            idle.append(helper)
+        return idle
+
+    def lose(self, helpers: Iterable[_Helper]) -> None:
         for helper in helpers:
-            helper.lane = None
-            self._idle.append(helper)
-
-    def forget(self, helper: _Helper) -> None:
-        """A helper has ended."""
-        self._alive.discard(helper)
-        with suppress(ValueError):
-            self._idle.remove(helper)
-
-    def stop_idle(self) -> None:
-        """End the idle helpers and wait for them."""
-        while helper := self._take():
-            helper.stop()
-
-    def lose_lanes(self) -> None:
-        """After a fork, in the child: no helper lives on."""
-        for helper in self._alive:
             if helper.lane is not None:
                 helper.lane.lose()
 
-    def _take(self) -> _Helper | None:
-        try:
-            while (helper := self._idle.pop()).ended:
-                pass
-        except IndexError:
-            return None
-        return helper
+    def _free(self, call: object) -> _Helper | None:
+        """A helper that is the call's now."""
+        for helper in self.helpers:
+            if helper.serves and helper.claim.holder is None and helper.claim.take(call):
+                return helper
+        return None
 
-    def _start(self, most: int) -> _Helper | None:
-        """A new helper, if fewer than ``most`` are alive and the system has a thread to give."""
-        with self._starting:
-            if len(self._alive) >= most:
-                return None
-            helper = _Helper(self)
-            self._alive.add(helper)
-            try:
-                helper.start()
-            except BaseException as error:
-                self._alive.discard(helper)
-                if not isinstance(error, RuntimeError):
-                    raise
-                return None
-            return helper
+    def _started(self, most: int, call: object) -> _Helper | None:
+        helper = self.start(most)
+        return helper if helper is not None and helper.claim.take(call) else None
 
 
 _pool = _Pool()
-
-
-def stop_idle_helpers() -> None:
-    """End the helper threads that have nothing to do, and wait for them; the next call starts new ones."""
-    _pool.stop_idle()
-
-
-def _renew_pool() -> None:
-    global _pool
-    inherited, _pool = _pool, _Pool()
-    inherited.lose_lanes()
-
-
-atexit.register(stop_idle_helpers)
-if hasattr(os, "register_at_fork"):
-    # Idle helpers should not make a fork one of a process with threads: Python 3.12 warns of those.
-    os.register_at_fork(before=stop_idle_helpers, after_in_child=_renew_pool)

@@ -38,6 +38,7 @@ def evaluate(
     conv: StrategyChoice | None = None,
     backend: str = "numpy",
     threads: int | None = None,
+    tile: int | None = None,
 ) -> Evaluation:
     """Loss and accuracy of ``model`` in evaluation mode (dropout does nothing); the model stays as it is.
 
@@ -46,15 +47,16 @@ def evaluate(
         dataset: the samples.
         loss: see :data:`convir.training.Loss`.
         batch_size: samples that are evaluated at a time.
-        conv, backend, threads: how it is compiled and run, see :func:`convir.compile`.
+        conv, backend, threads, tile: how it is compiled and run, see :func:`convir.compile`.
 
     Raises:
         TraceError, ShapeError, DTypeError, UnsupportedError: model, loss and data do not fit together.
         UnsupportedError: an unknown strategy or backend, or a backend that is not installed.
-        ConvirError: ``threads`` is not a positive integer.
+        ConvirError: ``threads`` or ``tile`` is not a positive integer.
         ExecutionError: a class index is out of range.
     """
-    return Evaluator(model, loss, dataset, batch_size, Settings(conv=conv, backend=backend, threads=threads))()
+    settings = Settings(conv=conv, backend=backend, threads=threads, tile=tile)
+    return Evaluator(model, loss, dataset, batch_size, settings)()
 
 
 class Evaluator:

@@ -33,6 +33,7 @@ def fit(
     conv: StrategyChoice | None = None,
     backend: str = "numpy",
     threads: int | None = None,
+    tile: int | None = None,
     progress: bool | None = None,
 ) -> History:
     """Train ``model`` on shuffled batches; its parameters change in place.
@@ -50,12 +51,13 @@ def fit(
         epochs: how often to go through ``train``.
         batch_size: samples for one update.
         generator: draws the order of the samples; the default one unless given.
-        conv, backend, threads: how the steps and the evaluation are compiled and run, see :func:`convir.compile`.
+        conv, backend, threads, tile: how the steps and the evaluation are compiled and run, see
+            :func:`convir.compile`.
         progress: whether to show how far it is; by default where standard output is a terminal.
 
     Raises:
         ExecutionError: the loss is not finite, or a class index is out of range; it names epoch and batch.
-        ConvirError: nothing to train, a generator that is none, or ``threads`` is not a positive integer.
+        ConvirError: nothing to train, a generator that is none, or ``threads`` or ``tile`` is not a positive integer.
         ShapeError: epochs or batch_size that are not positive integers, or data that is not a Dataset.
         TraceError, ShapeError, DTypeError, UnsupportedError: model, loss and data do not fit together.
         UnsupportedError: an unknown strategy or backend, or a backend that is not installed.
@@ -64,7 +66,7 @@ def fit(
     _require_datasets(train, test)
     generator_or_default(generator)
     size = min(size, len(train))
-    settings = Settings(conv=conv, backend=backend, threads=threads)
+    settings = Settings(conv=conv, backend=backend, threads=threads, tile=tile)
     step = Step(model, loss, Adam() if optimizer is None else optimizer, *batch_types(train, size), **settings)
     evaluator = None if test is None else Evaluator(model, loss, test, BATCH_SIZE, settings)
     done: list[Epoch] = []

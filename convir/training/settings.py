@@ -13,3 +13,4 @@ class Settings(TypedDict):
     conv: StrategyChoice | None
     backend: str
     threads: int | None
+    tile: int | None

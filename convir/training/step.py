@@ -35,10 +35,10 @@ class Step:
         optimizer: :class:`SGD`, :class:`Adam`, or your own :class:`Optimizer`.
         input_type: shape or TensorType of a batch of inputs. Other batch sizes work too.
         target_type: the same for targets; class indices are ``TensorType((N,), "int64")``.
-        conv, backend, threads: how it is compiled and run, see :func:`convir.compile`.
+        conv, backend, threads, tile: how it is compiled and run, see :func:`convir.compile`.
 
     Raises:
-        ConvirError: nothing to train, or ``threads`` is not a positive integer.
+        ConvirError: nothing to train, or ``threads`` or ``tile`` is not a positive integer.
         TraceError, ShapeError, DTypeError: model, loss and types do not fit together.
         UnsupportedError: an unknown loss, strategy or backend, a backend that is not installed, no optimizer, or an
             op without gradient.
@@ -55,6 +55,7 @@ class Step:
         conv: StrategyChoice | None = None,
         backend: str = "numpy",
         threads: int | None = None,
+        tile: int | None = None,
     ) -> None:
         require_optimizer(optimizer)
         function = objective(model, loss, training=True)
@@ -63,7 +64,7 @@ class Step:
         if not trainable:
             reason = "requires_grad is False for all of its parameters" if bindings else "it has no parameters"
             raise ConvirError(f"nothing to train: {reason}", type(model).__name__)
-        settings = Settings(conv=conv, backend=backend, threads=threads)
+        settings = Settings(conv=conv, backend=backend, threads=threads, tile=tile)
         self._compiled = compile(function, input_type, target_type, wrt=list(trainable), of=[0], **settings)
         self._update = optimizer.start(trainable)
         self._outputs: tuple[Array, ...] = ()

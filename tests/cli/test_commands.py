@@ -110,7 +110,7 @@ def test_conv_for_all_or_by_name(convir):
     nodes = {row["name"]: row["lowered"]["nodes"] for row in some["cost"]["rows"]}
     assert nodes["conv1"] < nodes["conv2"]
     run = convir("compile", "lenet5", "--conv", "naive", "--conv", "conv1=im2col")
-    assert run == (1, "", "convir: error: --conv is one NAME for all convolutions, or NODE=NAME for some, not both\n")
+    assert run == (2, "", "convir: error: --conv is one NAME for all convolutions, or NODE=NAME for some, not both\n")
     assert "the convolutions are: conv1, conv2" in convir("compile", "lenet5", "--conv", "fc1=naive").err
 
 
@@ -118,7 +118,8 @@ def test_compare(convir, folder):
     pytest.importorskip("matplotlib")
     run = convir("compare", "nets.py:graph", "--repeats", "2", "--plot", "plot.svg", "--backward")
     assert run.status == 0
-    assert run.err.splitlines() == ["comparing naive, im2col, toeplitz, direct on net ...", "plot: plot.svg"]
+    general = "naive, im2col, toeplitz, direct, shift_gemm, im2col_tiled"
+    assert run.err.splitlines() == [f"comparing {general} on net ...", "plot: plot.svg"]
     assert "net(x: f32[2,3,8,8]), forward and backward" in run.out
     assert (folder / "plot.svg").read_text().startswith("<?xml")
     run = convir("compare", "nets.py:graph", "--repeats", "1", "--lowerings", " im2col , ", "--json")
@@ -141,17 +142,19 @@ def test_compile_says_how_the_batch_is_divided(convir):
     assert run.out.splitlines()[-1] == (
         f"Backend: numpy. A call runs {compiled.division}. Stages and memory are those of the largest tile."
     )
-    assert str(compiled.division) == "2 tiles of 40 and 25 samples on 2 threads"
+    assert str(compiled.division) == "2 tiles of 33 and 32 samples on 2 threads"
     data = json.loads(convir("compile", "lenet5", "--input", "65,1,28,28", "--threads", "2", "--json").out)
     assert data["backend"] == "numpy"
     assert data["division"] == {
         "text": str(compiled.division),
         "batch": 65,
         "tiles": 2,
-        "samples": [40, 25],
+        "samples": [33, 32],
         "lanes": 2,
         "threads": 2,
     }
+    told = json.loads(convir("compile", "lenet5", "--input", "65,1,28,28", "--tile", "30", "--json").out)
+    assert (told["division"]["tiles"], told["division"]["samples"]) == (3, [30, 5])
     one = convir("compile", "lenet5", "--stages")
     assert one.out.splitlines()[-1] == "Backend: numpy. A call runs one tile: the batch of 1 is small."
 
@@ -182,7 +185,7 @@ def test_a_backend_that_is_not_installed(convir, monkeypatch):
     for command in ("compile", "profile", "train"):
         run = convir(command, "mlp", "--backend", "numba")
         assert run == (
-            1,
+            2,
             "",
             "convir: error: backend='numba' needs Numba, which is not installed: pip install 'convir[numba]'\n",
         )
@@ -204,9 +207,9 @@ def test_train_says_the_backend_and_takes_threads(convir, monkeypatch):
     monkeypatch.setattr(
         library.training, "fit", lambda *arrays, **options: told.append(options) or fit(*arrays, **options)
     )
-    data = json.loads(convir("train", "mlp", "--epochs", "1", "--threads", "2", "--json").out)
+    data = json.loads(convir("train", "mlp", "--epochs", "1", "--threads", "2", "--tile", "16", "--json").out)
     assert data["backend"] == "numpy"
-    assert (told[0]["backend"], told[0]["threads"]) == ("numpy", 2)
+    assert (told[0]["backend"], told[0]["threads"], told[0]["tile"]) == ("numpy", 2, 16)
     assert "seed 0, by numpy: " in convir("train", "mlp", "--epochs", "1").out
 
 
@@ -250,7 +253,7 @@ def test_train_scales_the_digits_to_the_model(convir):
 )
 def test_train_refuses(convir, argv, message):
     run = convir("train", *argv)
-    assert run.status == 1
+    assert run.status == 2
     assert run.out == ""
     assert run.err.startswith("convir: error: ")
     assert message in run.err

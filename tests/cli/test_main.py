@@ -41,6 +41,16 @@ def test_bad_shapes(convir, text):
         (["train", "--lr", "nan"], "'nan' is not a positive number"),
         (["train", "--lr", "fast"], "'fast' is not a positive number"),
         (["train", "--seed", "-1"], "'-1' is not 0 or a positive integer"),
+        *[
+            ([command, "lenet5", option, value], f"argument {option}: {value!r} is not a positive integer")
+            for command in ("compile", "profile", "train")
+            for option in ("--threads", "--tile")
+            for value in ("0", "-1", "x", "1.5", "٣")
+        ],
+        *[
+            ([command, "lenet5", "--backend", "foo"], "invalid choice: 'foo'")
+            for command in ("compile", "profile", "train")
+        ],
     ],
 )
 def test_wrong_usage(convir, argv, message):
@@ -53,7 +63,6 @@ def test_wrong_usage(convir, argv, message):
         (["trace", "lenet"], "there is no model 'lenet'"),
         (["trace", "nets.py:Net"], "nets.py:Net needs the shape of each of its inputs: --input N,C,H,W"),
         (["trace", "nets.py:Net", "--input", "1,4,8,8"], "conv2d at conv (nets.py:13): input has 4 channels"),
-        (["trace", "nets.py:Raises", "--input", "1,4"], "KeyError: 'no such layer' (nets.py:23)"),
         (["trace", "nets.py:graph", "--dtype", "float64"], "is a traced graph and has its element types"),
         (["trace", "nets.py:graph", "--input", "1", "--input", "1"], "takes 1 input (x): give --input once, got twice"),
         (["compile", "lenet5", "--conv", "magic"], "unknown lowering strategy 'magic' for conv2d"),
@@ -62,20 +71,46 @@ def test_wrong_usage(convir, argv, message):
         (["compare", "lenet5", "--lowerings", ","], "lowerings is empty"),
         (["render", "lenet5", "--out", "net.jpg"], "the suffix must be one of"),
         (["render", "lenet5", "--stage", "magic"], "there is no stage 'magic'"),
+        (["trace", "missing.py:Net", "--input", "1"], "there is no file missing.py"),
+        (["trace", "nets.py:Branches", "--input", "1,4"], "x > y (nets.py:28): needs the tensor's value"),
+        (["profile", "lenet5", "--input", "1,1"], "conv2d at conv1 (lenet.py:45): input must have 4 dimensions"),
+        (["train", "lenet5", "--save", "no/w.npz"], "no/w.npz: No such file or directory"),
+        *[
+            (
+                [command, "nets.py:mixes", "--input", "6,3", "--tile", "2", "--backend", backend],
+                "tile=2 asks for tiles, but div",
+            )
+            for command in ("compile", "profile")
+            for backend in ("numpy", "auto")
+        ],
     ],
 )
-def test_errors_are_one_line_and_status_1(convir, argv, message):
+def test_what_cannot_be_had_is_said_in_one_line(convir, argv, message):
     run = convir(*argv)
-    assert run.status == 1
+    assert run.status == 2
     assert run.out == ""
     assert run.err.startswith("convir: error: ")
     assert message in run.err
     assert run.err.count("\n") == 1
 
 
+def test_an_error_in_the_work_itself(convir):
+    run = convir("trace", "nets.py:Raises", "--input", "1,4")
+    assert run == (1, "", "convir: error: KeyError: 'no such layer' (nets.py:23)\n")
+
+
+@pytest.mark.parametrize("error", [library.ExecutionError("diverged"), OSError(28, "No space left on device")])
+def test_failing_at_it_is_no_wrong_usage(convir, monkeypatch, error):
+    def fail(args):
+        raise error
+
+    monkeypatch.setitem(parser._COMMANDS, "trace", (fail, *parser._COMMANDS["trace"][1:]))
+    assert convir("trace", "lenet5").status == 1
+
+
 def test_traceback_on_request(convir):
     run = convir("trace", "lenet", "--traceback")
-    assert run.status == 1
+    assert run.status == 2
     assert run.err.startswith("Traceback (most recent call last):")
     assert "LoadError: there is no model 'lenet'" in run.err
 
@@ -125,7 +160,7 @@ def test_as_a_module():
     done = shell("trace", "mlp")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("graph mlp(x: f32[1,1,8,8])")
-    assert shell("trace", "none").returncode == 1
+    assert shell("trace", "none").returncode == 2
 
 
 def test_a_reader_that_goes_away_is_no_error():

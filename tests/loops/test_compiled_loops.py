@@ -43,6 +43,10 @@ _LOGITS, _TARGET = normal(5, 11), np.array([0, 10, 3, 3, 1])
 CASES = [
     (ops.Conv2dDirect((2, 1), (1, 2), 2, "relu"), [normal(4, 7, 7, 13), normal(6, 2, 3, 2), normal(6)]),
     (ops.Conv2dDirectGradWeight(kernel_size=(3, 2)), [normal(3, 3, 3, 13), normal(2, 5, 4, 13)]),
+    (ops.DepthwiseConv2d((2, 1), (1, 2), "tanh"), [normal(3, 8, 5, 13), normal(6, 1, 3, 2), normal(6)]),
+    (ops.DepthwiseConv2dGradWeight(kernel_size=(3, 2)), [normal(4, 3, 3, 13), normal(2, 5, 4, 13)]),
+    (ops.ShiftedMatMul((1, 1), (1, 2), 2, 3, "relu"), [normal(4, 7, 7, 13), normal(3, 2, 6, 2), normal(6)]),
+    (ops.ShiftedMatMulGradWeight(kernel_size=(3, 2)), [normal(3, 3, 3, 13), normal(2, 5, 4, 13)]),
     (ops.FlipWeight(2), [normal(4, 3, 3, 2)]),
     (ops.Dilate2d((2, 3)), [normal(2, 3, 2, 9)]),
     (ops.MatMul(True, True, "sigmoid"), [normal(10, 9), normal(13, 10), normal(13)]),
@@ -66,6 +70,8 @@ CASES = [
     (ops.Pad2d(((1, 0), (2, 1)), CHWN, float("-inf")), [normal(2, 3, 2, 9)]),
     (ops.Pad2d(((0, 1), (1, 0)), CHWN, float("nan")), [normal(1, 2, 2, 5)]),
     (ops.Crop2d(((1, 0), (2, 1)), CHWN), [normal(2, 3, 5, 9)]),
+    (ops.Slice2d((2, 3)), [normal(2, 4, 5, 9)]),
+    (ops.Slice2dGrad((2, 3), (4, 5)), [normal(2, 2, 2, 9)]),
 ]
 
 

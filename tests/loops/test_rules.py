@@ -112,6 +112,21 @@ def test_very_many_shapes_and_schedules(op_type, dtype, data):
     assert_plain(op, arrays, schedule=lambda nest: data.draw(schedules(nest), label="schedule"))
 
 
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [
+        (ops.DepthwiseConv2d(), [(1, 9, 9, 1), (1, 1, 6, 5)]),  # too many taps to write out
+        (ops.DepthwiseConv2dGradWeight((2, 1), kernel_size=(1, 1)), [(1, 2, 2, 1), (1, 4, 2, 1)]),
+        (ops.ShiftedMatMul((1, 2)), [(1, 4, 2, 1), (1, 1, 1, 1)]),
+        (ops.ShiftedMatMulGradWeight((2, 2)), [(1, 1, 2, 1), (1, 4, 2, 1)]),
+    ],
+    ids=lambda part: str(part)[:60],
+)
+def test_convolutions_that_loops_leave_to_numpy(op, shapes):
+    """A component is no affine function of the tap."""
+    assert program_of(op, [TensorType(shape) for shape in shapes]) is None
+
+
 #: Poolings that loops leave to NumPy.
 REFUSED = [
     (ops.MaxPool2dTaps((2, 2), (1, 1), kernel_size=(3, 3)), [(1, 1, 6, 6)]),

@@ -172,6 +172,8 @@ POINTWISE = [
     (ops.BroadcastTo((4, 2, 3)), [(2, 3)], 0),
     (ops.Pad2d(((1, 1), (0, 0))), [(1, 1, 2, 3)], 0),
     (ops.Crop2d(((1, 1), (0, 0))), [(1, 1, 4, 3)], 0),
+    (ops.Slice2d((2, 1)), [(1, 4, 3, 1)], 0),
+    (ops.Slice2dGrad((2, 1), (4, 3)), [(1, 2, 3, 1)], 0),
     (ops.Constant(Literal(np.ones(3, "float32"))), [], 0),
     (ops.DropoutMask(0.5), [(2, 3)], 12),
 ]
@@ -180,6 +182,31 @@ POINTWISE = [
 @pytest.mark.parametrize(("op", "shapes", "expected"), POINTWISE, ids=lambda part: getattr(part, "name", None))
 def test_pointwise_work(op, shapes, expected):
     assert cost(op, *shapes) == Cost(pointwise=expected)
+
+
+#: Convolutions of (2, 4, 5, 3) and 4 filters of 3x2, by what computes them: the result is (4, 2, 4, 3). A run is of two
+#: rows of windows and the column between them.
+_IMAGE, _RESULT, _RUN = (2, 4, 5, 3), (4, 2, 4, 3), (2 * 4 + 1) * 3
+_OIHW, _HWIO, _DEPTH = (4, 2, 3, 2), (3, 2, 4, 2), (4, 1, 3, 2)
+_PATCHES = {"channels": 2, "columns": 5}
+
+CONVOLUTIONS = [
+    (ops.DepthwiseConv2d(activation="relu"), [_IMAGE, _DEPTH, (4,)], Cost(4 * 6 * _RUN, 2 * 96)),
+    (ops.DepthwiseConv2dGradInput(multiplier=2), [_RESULT, _DEPTH], Cost(4 * 6 * _RUN)),
+    (ops.DepthwiseConv2dGradWeight(kernel_size=(3, 2)), [_RESULT, _IMAGE], Cost(6 * 96)),
+    (ops.ShiftedMatMul(rows=2, activation="tanh"), [_IMAGE, _HWIO], Cost(48 * _RUN, 5 * 4 * _RUN + 96)),
+    (ops.ShiftedMatMul(rows=1), [_IMAGE, _HWIO], Cost(48 * 24, 5 * 4 * 24)),
+    (ops.ShiftedMatMulGradInput(rows=2), [_RESULT, _HWIO], Cost(48 * _RUN, 6 * 2 * _RUN)),
+    (ops.ShiftedMatMulGradWeight(rows=1, kernel_size=(3, 2)), [_RESULT, _IMAGE], Cost(48 * 24, 48)),
+    (ops.Im2colMatMul(**_PATCHES, activation="relu"), [_IMAGE, _OIHW, (4,)], Cost(96 * 12, 2 * 96)),
+    (ops.Im2colMatMulGradInput(**_PATCHES, input_size=(4, 5)), [_RESULT, _OIHW], Cost(96 * 12, 12 * 24)),
+    (ops.Im2colMatMulGradWeight(**_PATCHES, kernel_size=(3, 2)), [_RESULT, _IMAGE], Cost(96 * 12, 7 * 48)),
+]
+
+
+@pytest.mark.parametrize(("op", "shapes", "expected"), CONVOLUTIONS, ids=lambda part: getattr(part, "name", None))
+def test_convolutions_as_they_are_computed(op, shapes, expected):
+    assert cost(op, *shapes) == expected
 
 
 def test_cross_entropy():
@@ -206,7 +233,7 @@ def test_a_region_costs_what_its_ops_cost():
 
 
 def test_every_op_is_tested_here():
-    tested = {type(op) for op, *_ in POINTWISE}
+    tested = {type(op) for op, *_ in (*POINTWISE, *CONVOLUTIONS)}
     tested |= {
         ops.Conv2d,
         ops.Conv2dGradWeight,

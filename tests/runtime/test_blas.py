@@ -57,13 +57,14 @@ def test_it_is_restored_after_an_error():
 
 
 def test_an_interrupt_on_the_way_in_restores(monkeypatch):
-    def interrupted():
-        apply()
-        if setting() == 1:
+    def interrupted(threads):
+        set_threads(threads)
+        if threads == 1:
             raise KeyboardInterrupt
 
-    apply = blas._shared._apply
-    monkeypatch.setattr(blas._shared, "_apply", interrupted)
+    (library,) = blas._libraries()
+    set_threads = library.set
+    monkeypatch.setattr(library, "set", interrupted)
     with pytest.raises(KeyboardInterrupt), blas_threads(1):
         pass
     assert setting() == 3
@@ -115,6 +116,32 @@ def test_a_setting_of_the_users_between_two_uses_is_the_one_restored():
         with blas_threads(1):
             assert setting() == 1
         assert setting() == 2
+
+
+def test_where_nothing_changes_nothing_is_set(monkeypatch):
+    """A lower setting that the user makes meanwhile therefore stays."""
+    (library,) = blas._libraries()
+    calls = []
+    monkeypatch.setattr(library, "set", calls.append)
+    for limit in (3, 8):
+        with blas_threads(limit):
+            pass
+    assert calls == []
+    monkeypatch.undo()
+    with blas_threads(8):
+        CONTROLLERS[0].set_num_threads(2)
+    assert setting() == 2
+    with blas_threads(3):
+        assert setting() == 2
+    CONTROLLERS[0].set_num_threads(3)
+
+
+def test_a_limit_that_was_left_can_be_entered_again():
+    limit = blas_threads(1)
+    for _ in range(2):
+        with limit:
+            assert setting() == 1
+        assert setting() == 3
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.0, "1", None, True])
@@ -187,6 +214,52 @@ def test_a_setting_of_each_thread_is_limited_and_restored_in_that_thread(monkeyp
             assert controller.get_num_threads() == 1
     assert controller.get_num_threads() == 4
     assert seen == [4, 2, 4]
+
+
+class Setting:
+    """One setting for the process, which it may refuse to change."""
+
+    internal_api = "blis"
+
+    def __init__(self, threads, broken=False):
+        self.threads, self.broken = threads, broken
+
+    def get_num_threads(self):
+        return self.threads
+
+    def set_num_threads(self, threads):
+        if self.broken:
+            raise KeyboardInterrupt
+        self.threads = threads
+
+
+def test_every_library_is_limited_and_restored(monkeypatch):
+    settings = [Setting(2), PerThread(), Setting(5)]
+    libraries = tuple(map(blas._library, settings))
+    monkeypatch.setattr(blas, "_libraries", lambda: libraries)
+    with blas_threads(3):
+        assert [each.get_num_threads() for each in settings] == [2, 3, 3]
+        with blas_threads(1):
+            assert [each.get_num_threads() for each in settings] == [1, 1, 1]
+        assert [each.get_num_threads() for each in settings] == [2, 3, 3]
+    assert [each.get_num_threads() for each in settings] == [2, 4, 5]
+
+
+def test_an_interrupt_between_two_libraries_restores_the_first(monkeypatch):
+    settings = [Setting(2), PerThread(), Setting(5, broken=True)]
+    libraries = tuple(map(blas._library, settings))
+    monkeypatch.setattr(blas, "_libraries", lambda: libraries)
+    limit = blas_threads(1)
+    with pytest.raises(KeyboardInterrupt):
+        limit.__enter__()
+    settings[2].broken = False
+    assert [each.get_num_threads() for each in settings] == [2, 4, 5]
+
+
+def test_without_a_library_there_is_nothing_to_do(monkeypatch):
+    monkeypatch.setattr(blas, "_libraries", tuple)
+    with blas_threads(1):
+        pass
 
 
 def test_other_libraries_are_set_through_their_controller(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from convir import ConvirError
 from convir.runtime import cpus
-from convir.runtime.cpus import thread_count
+from convir.runtime.cpus import machine_cpus, thread_count
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +104,6 @@ def test_without_control_groups_and_affinity(monkeypatch, tmp_path):
     monkeypatch.setattr(cpus, "CGROUP", tmp_path / "missing")
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert thread_count(None) == 6
+    assert thread_count(None) == machine_cpus() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert thread_count(None) == 1
+    assert thread_count(None) == machine_cpus() == 1

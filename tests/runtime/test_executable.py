@@ -77,7 +77,9 @@ def test_overflow_gives_infinity_without_a_warning():
     program = executable(graph)
     for value in graph.inputs:
         program.load(value, np.array([3e38, np.nan], "f"))
-    program.run(0)
+    with np.errstate(all="raise"):
+        program.run(0)
+        assert set(np.geterr().values()) == {"raise"}
     np.testing.assert_array_equal(program.read(graph.outputs[0]), np.array([np.inf, np.nan], "f"))
 
 

@@ -30,6 +30,7 @@ from convir.ir.ops import (
     Relu,
     ReluGrad,
     Sigmoid,
+    Slice2d,
     Sum,
     Tanh,
 )
@@ -154,6 +155,12 @@ def test_pad_and_crop_are_inverse():
     (padded,) = evaluate(Pad2d(margins, value=9), [x])
     np.testing.assert_array_equal(padded, np.pad(x, ((0, 0), (0, 0), *margins), constant_values=9))
     np.testing.assert_array_equal(evaluate(Crop2d(margins), [padded])[0], x)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (1, 3), (5, 4), (9, 9)])
+def test_slicing_is_numpys(stride):
+    x = np.arange(2 * 5 * 4 * 3, dtype="f").reshape(2, 5, 4, 3)
+    np.testing.assert_array_equal(evaluate(Slice2d(stride), [x])[0], x[:, :: stride[0], :: stride[1]])
 
 
 def test_cross_entropy_is_the_mean_of_minus_log_softmax():

@@ -1,40 +1,26 @@
-"""Lanes on worker threads: results, sharing, errors, interrupts, idleness, fork and exit."""
+"""Lanes that are Python callables: where they run, context, errors; see ``test_helpers.py`` for their threads."""
 
 from __future__ import annotations
 
 import contextvars
 import gc
-import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 import threading
-import time
 import traceback
-import warnings
 import weakref
 
 import numpy as np
 import pytest
+from support.forks import fork, forked, needs_fork, status_of, until
 
 from convir import ConvirError
-from convir.runtime import workers
-from convir.runtime.workers import parallel, stop_idle_helpers
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+from convir.runtime.helpers import stop_idle_helpers
+from convir.runtime.workers import parallel
 
 
 def helpers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "convir-helper" and thread.is_alive()]
-
-
-def until(condition, seconds=20.0):
-    """Wait for a condition; the limit only keeps a broken test from hanging."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -122,48 +108,6 @@ def test_lanes_without_a_helper_run_in_the_calling_thread_in_order():
 
     parallel(first, 2)
     assert order == [(0, threads[0]), (1, threads[0])]
-
-
-def test_a_lane_that_its_helper_is_late_for_runs_in_the_calling_thread(monkeypatch):
-    monkeypatch.setattr(workers._Helper, "hand", lambda helper, lane: None)
-    runs = []
-    parallel(lambda lane: runs.append((lane, threading.current_thread())), 3)
-    assert runs == [(lane, threading.current_thread()) for lane in range(3)]
-
-
-def test_a_system_without_threads_runs_all_in_the_caller(monkeypatch):
-    def refuse(thread):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    runs = []
-    parallel(runs.append, 3)
-    assert runs == [0, 1, 2]
-    assert workers._pool._alive == set()
-
-
-def test_idle_helpers_end_and_new_ones_start(monkeypatch):
-    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.02)
-    task, _ = meeting(3)
-    parallel(task, 3)
-    until(lambda: not helpers())
-    assert workers._pool._alive == set()
-    assert workers._pool._idle == []
-    task, threads = meeting(3)
-    parallel(task, 3)
-    assert len(set(threads)) == 3
-
-
-def test_calls_meet_helpers_that_are_just_ending(monkeypatch):
-    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.0005)
-    runs = []
-    for turn in range(300):
-        parallel(runs.append, 3)
-        time.sleep(turn % 10 * 1e-4)
-    assert sorted(runs) == sorted([0, 1, 2] * 300)
-    until(lambda: not workers._pool._alive)
-    # One that ended just before its caller put it back is sorted out when it is taken.
-    assert workers._pool._take() is None
 
 
 def test_a_lane_sees_the_callers_context():
@@ -290,40 +234,6 @@ def test_an_idle_helper_keeps_nothing_alive():
     assert len(helpers()) == 1
 
 
-@pytest.fixture
-def _interrupts():
-    """Ctrl-C raises KeyboardInterrupt, also in a background process, which may have been started to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interrupts")
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread on this system")
-@pytest.mark.parametrize("times", [1, 3])
-def test_an_interrupt_waits_for_the_helpers(times):
-    main = threading.main_thread().ident
-    waiting = threading.Event()
-    ended = []
-
-    def task(lane):
-        if lane == 0:
-            waiting.wait()
-            return
-        waiting.set()
-        for _ in range(times):
-            time.sleep(0.03)
-            signal.pthread_kill(main, signal.SIGINT)
-        time.sleep(0.1)
-        ended.append(lane)
-
-    with pytest.raises(KeyboardInterrupt):
-        parallel(task, 2)
-    assert ended == [1]
-    task, _ = meeting(2)
-    parallel(task, 2)
-
-
 def test_an_interrupt_of_the_callers_lane_drops_what_has_not_begun():
     task, _ = meeting(2)
     ran = []
@@ -341,107 +251,6 @@ def test_an_interrupt_of_the_callers_lane_drops_what_has_not_begun():
 
     parallel(outer, 2)
     assert ran == [0]
-
-
-@pytest.mark.slow
-# An interrupt in one of threading's own weak reference callbacks cannot be raised.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this system")
-def test_after_an_interrupt_at_any_moment_no_lane_runs(monkeypatch):
-    armed = False
-
-    def interrupt(*_):
-        nonlocal armed
-        if armed:
-            armed = False
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.05)
-    before = signal.signal(signal.SIGALRM, interrupt)
-    random = np.random.default_rng(0)
-    interrupts = 0
-    for turn in range(3000):
-        active = [0] * 3
-
-        def task(lane, active=active):
-            active[lane] = 1
-            time.sleep(1e-5)
-            active[lane] = 0
-
-        try:
-            armed = True
-            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 4e-4))
-            parallel(task, 3)
-            armed = False
-        except KeyboardInterrupt:
-            interrupts += 1
-        seen = list(active)
-        time.sleep(2e-5)
-        assert active == seen, turn
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-    assert interrupts > 100
-    until(lambda: not helpers())
-    assert workers._pool._alive == set()
-
-
-def forked(child) -> int:
-    """Runs ``child`` in a fork; its exit status."""
-    with warnings.catch_warnings():
-        # Python 3.12 warns of a fork while there are threads; this is about just that.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            child()
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-def works_in_a_child():
-    assert helpers() == []
-    task, threads = meeting(3)
-    parallel(task, 3)
-    assert len(set(threads)) == 3
-    a = np.random.default_rng(0).standard_normal((2, 100, 100))
-    out = np.zeros_like(a)
-    parallel(lambda lane: np.matmul(a[lane], a[lane], out[lane]), 2)
-    np.testing.assert_allclose(out, [np.einsum("ij,jk", x, x) for x in a])
-
-
-@needs_fork
-def test_a_fork_ends_the_idle_helpers_and_the_child_starts_its_own():
-    task, _ = meeting(3)
-    parallel(task, 3)
-    assert forked(works_in_a_child) == 0
-    assert helpers() == []
-    task, _ = meeting(3)
-    parallel(task, 3)
-
-
-@needs_fork
-def test_a_fork_while_helpers_are_busy():
-    released, inside = threading.Event(), threading.Barrier(3, timeout=20)
-    runs = []
-
-    def task(lane):
-        inside.wait()
-        released.wait()
-        runs.append(lane)
-
-    caller = threading.Thread(target=parallel, args=(task, 2))
-    caller.start()
-    inside.wait()
-    try:
-        assert forked(works_in_a_child) == 0
-    finally:
-        released.set()
-        caller.join()
-    assert sorted(runs) == [0, 1]
 
 
 @needs_fork
@@ -474,9 +283,7 @@ def test_the_call_of_a_lane_that_forked_raises_in_the_child():
         if lane:
             released.wait()
             return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pids.append(os.fork())
+        pids.append(fork())
         if pids[0]:
             released.set()
 
@@ -485,44 +292,4 @@ def test_the_call_of_a_lane_that_forked_raises_in_the_child():
     except ConvirError as error:
         assert pids == [0]
         os._exit(42 if "forked" in str(error) else 43)
-    _, status = os.waitpid(pids[0], 0)
-    assert os.waitstatus_to_exitcode(status) == 42
-
-
-@needs_fork
-def test_a_multiprocessing_pool_of_forks():
-    task, _ = meeting(2)
-    parallel(task, 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process = multiprocessing.get_context("fork").Process(target=works_in_a_child)
-        process.start()
-    process.join()
-    assert process.exitcode == 0
-
-
-def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-W", "error", "-c", code], text=True, capture_output=True, timeout=60)
-
-
-START = "import threading, time, atexit; from convir.runtime.workers import parallel\n"
-ENDINGS = {
-    "idle helpers": "parallel(lambda lane: time.sleep(0.01), 4)",
-    "an error": "parallel(lambda lane: time.sleep(0.01), 4); raise SystemExit(0)",
-    "a daemon inside": "threading.Thread(target=parallel, args=(lambda lane: time.sleep(99), 3), daemon=True).start()\n"
-    "time.sleep(0.1)",
-    "a call at exit": "parallel(lambda lane: time.sleep(0.01), 2)\n"
-    "atexit.register(parallel, lambda lane: time.sleep(0.01), 3)",
-    "a call after the helpers' end": "import convir.runtime.workers as w; atexit.unregister(w.stop_idle_helpers)\n"
-    "atexit.register(parallel, lambda lane: time.sleep(0.01), 3); atexit.register(w.stop_idle_helpers)",
-}
-
-
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_the_interpreter_ends(ending):
-    result = python(START + ENDINGS[ending] + "\nprint('end', flush=True)" * (ending != "an error"))
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_importing_it_starts_no_thread():
-    assert python(START + "print(threading.active_count())").stdout == "1\n"
+    assert status_of(pids[0]) == 42

@@ -106,13 +106,46 @@ def _conv(draw: Draw, op_type: type[Op], array: Array) -> Case:
     return op_type(**window, groups=groups, kernel_size=kernel), [array(*result.shape), image]
 
 
+def _depthwise(draw: Draw, op_type: type[Op], array: Array) -> Case:
+    window, kernel = _window(draw), draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    channels, multiplier = draw(few), draw(st.sampled_from([1, 2, 3]))
+    if op_type is ops.DepthwiseConv2dGradWeight:
+        window["stride"] = (1, 1)
+    op = ops.DepthwiseConv2d(**window, activation=draw(activations))
+    result = array(channels * multiplier, draw(few), draw(few), draw(batches))
+    image = array(*op.image(channels, types_of([result])[0], kernel).shape)
+    if op_type is ops.DepthwiseConv2dGradWeight:
+        return op_type(**window, kernel_size=kernel), [result, image]
+    bias = [array(channels * multiplier)] if draw(st.booleans()) else []
+    return op, [image, array(channels * multiplier, 1, *kernel), *bias]
+
+
+def _shifted(draw: Draw, op_type: type[Op], array: Array) -> Case:
+    kernel, groups = draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), draw(st.integers(1, 3))
+    channels, filters = groups * draw(st.integers(1, 3)), groups * draw(st.sampled_from([1, 2, 7]))
+    shared = {"dilation": _window(draw)["dilation"], "groups": groups, "rows": draw(few)}
+    op = ops.ShiftedMatMul(**shared, activation=draw(activations))
+    result = array(filters, draw(few), draw(few), draw(batches))
+    image = array(*op.image(channels, types_of([result])[0], kernel).shape)
+    if op_type is ops.ShiftedMatMulGradWeight:
+        return op_type(**shared, kernel_size=kernel), [result, image]
+    bias = [array(filters)] if draw(st.booleans()) else []
+    return op, [image, array(*kernel, filters, channels // groups), *bias]
+
+
 def _flip(draw: Draw, op_type: type[Op], array: Array) -> Case:
     groups = draw(st.integers(1, 3))
     return op_type(groups), [array(groups * draw(few), draw(few), draw(few), draw(few))]
 
 
-def _dilate(draw: Draw, op_type: type[Op], array: Array) -> Case:
+def _strided(draw: Draw, op_type: type[Op], array: Array) -> Case:
     return op_type(_window(draw)["stride"]), [array(draw(few), draw(few), draw(few), draw(batches))]
+
+
+def _slice_grad(draw: Draw, op_type: type[Op], array: Array) -> Case:
+    stride, size = _window(draw)["stride"], (draw(few), draw(few))
+    rows, columns = (-(-size[axis] // stride[axis]) for axis in (0, 1))
+    return op_type(stride, size), [array(draw(few), rows, columns, draw(batches))]
 
 
 def _pool(draw: Draw, op_type: type[Op], array: Array) -> Case:
@@ -172,8 +205,11 @@ _MAKERS: dict[type[Op], Callable[[Draw, type[Op], Array], Case]] = {
     **dict.fromkeys((ops.Sum, ops.Mean, ops.Max), _reduction),
     ops.MatMul: _matmul,
     **dict.fromkeys((ops.Conv2dDirect, ops.Conv2dDirectGradWeight), _conv),
+    **dict.fromkeys((ops.DepthwiseConv2d, ops.DepthwiseConv2dGradWeight), _depthwise),
+    **dict.fromkeys((ops.ShiftedMatMul, ops.ShiftedMatMulGradWeight), _shifted),
     ops.FlipWeight: _flip,
-    ops.Dilate2d: _dilate,
+    **dict.fromkeys((ops.Dilate2d, ops.Slice2d), _strided),
+    ops.Slice2dGrad: _slice_grad,
     **dict.fromkeys((ops.MaxPool2dTaps, ops.AvgPool2dTaps, ops.MaxPool2dGradTaps), _pool),
     **dict.fromkeys((ops.CrossEntropy, ops.CrossEntropyGrad), _loss),
     ops.Transpose: _transpose,

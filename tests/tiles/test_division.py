@@ -10,9 +10,10 @@ from support.compiled_nets import Net
 from support.tiled import CASES, image
 
 import convir
-from convir import ConvirError
+from convir import ConvirError, UnsupportedError, nn, tiling
+from convir.passes.batch import batch_roles
 from convir.runtime import kernels_for, thread_count
-from convir.tiling import Tile, Tiles
+from convir.tiling import VECTOR, Tile, Tiles, _chosen_size
 
 
 def test_what_is_said_of_it():
@@ -33,21 +34,75 @@ def test_a_random_model_is_not_divided():
     """Masks are drawn for the whole batch; divided, they would depend on the tiles."""
     convir.manual_seed(0)
     model = Net()
-    compiled = convir.compile(model, (6, 1, 6, 6), tile=2, threads=2)
+    compiled = convir.compile(model, (6, 1, 6, 6), threads=2)
     assert compiled.division.roles is None
     assert "dropout_mask" in compiled.division.reason
     compiled(np.ones((6, 1, 6, 6), "f4"))
     model.eval()
     compiled(np.ones((6, 1, 6, 6), "f4"))
-    assert len(compiled.division.tiles) == 3
+    assert len(compiled.division.tiles) == 2
+
+
+@pytest.mark.parametrize("where", ["inside", "at the end"])
+def test_dropout_that_inference_removes_keeps_no_batch_in_one_piece(where):
+    convir.manual_seed(0)
+    model = Net() if where == "inside" else nn.Sequential(nn.Flatten(), nn.Linear(36, 3), nn.Dropout())
+    x = np.random.default_rng(0).standard_normal((7, 1, 6, 6)).astype("f4")
+    whole, tiled = (convir.compile(model, x.shape, inference=True, **options) for options in ({}, {"tile": 3}))
+    assert model.training
+    assert [tile.size for tile in tiled.division.tiles] == [3, 3, 1]
+    np.testing.assert_allclose(tiled(x), whole(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_size_that_the_code_computed_with_counts_although_its_dropout_is_removed():
+    def scaled(x):
+        y = nn.functional.dropout(x)
+        return y * (1 / y.shape[0])
+
+    with pytest.raises(UnsupportedError, match=r"computed with the number of samples.*which was 6"):
+        convir.compile(scaled, (6, 3), inference=True, tile=2)
 
 
 def test_a_model_that_mixes_samples_is_not_divided_and_says_where():
-    compiled = convir.compile(lambda x: x / x.sum(), (6, 3), tile=2, threads=2)
+    compiled = convir.compile(lambda x: x / x.sum(), (6, 3), threads=2)
     assert compiled.division.roles is None
-    assert compiled.division.reason
+    assert "div" in compiled.division.reason
     x = np.arange(1, 19, dtype="f4").reshape(6, 3)
     np.testing.assert_allclose(compiled(x), x / x.sum(), rtol=1e-6)
+
+
+def test_tiles_that_cannot_be_had_are_refused_with_the_reason():
+    with pytest.raises(UnsupportedError) as caught:
+        convir.compile(lambda x: x / x.sum(), (6, 3), tile=2)
+    assert caught.value.where.startswith("div (test_division.py:")
+    assert caught.value.message.startswith("tile=2 asks for tiles, but div cannot be computed in batch tiles: ")
+    assert caught.value.message.endswith("; leave tile= out to run the batch in one piece")
+    with pytest.raises(UnsupportedError, match="dropout_mask cannot be computed in batch tiles"):
+        convir.compile(Net(), (6, 1, 6, 6), tile=2)
+
+
+def test_what_needs_no_division_runs_until_a_larger_batch_comes():
+    compiled = convir.compile(lambda x: x / x.sum(), (2, 3), tile=2)
+    x = np.arange(1, 19, dtype="f4").reshape(6, 3)
+    np.testing.assert_allclose(compiled(x[:2]), x[:2] / x[:2].sum(), rtol=1e-6)
+    with pytest.raises(UnsupportedError, match="tile=2 asks for tiles"):
+        compiled(x)
+    np.testing.assert_allclose(compiled(x[:1]), x[:1] / x[:1].sum(), rtol=1e-6)
+
+
+def test_a_tile_for_which_there_is_no_program_is_refused(monkeypatch):
+    real = tiling.build
+
+    def build(graph, *arguments):
+        if graph.inputs[0].type.shape[0] == 2:
+            raise ConvirError("no pass fits")
+        return real(graph, *arguments)
+
+    monkeypatch.setattr(tiling, "build", build)
+    with pytest.raises(UnsupportedError, match="tile=2 asks for tiles, but no pass fits"):
+        CASES["features"].compile(7, tile=2)
+    division = CASES["features"].compile(4, threads=2).division
+    assert (division.roles, division.reason) == (None, "no pass fits")
 
 
 def test_a_model_without_batch():
@@ -69,6 +124,53 @@ def test_what_is_chosen_covers_the_batch(batch, threads):
     covered = [place for tile in division.tiles for place in range(tile.start, tile.stop)]
     assert covered == list(range(batch))
     assert 1 <= division.lanes <= min(threads, len(division.tiles))
+
+
+@pytest.mark.parametrize(
+    ("batch", "threads", "sizes"),
+    [
+        (8, 2, [4, 4]),
+        (9, 2, [5, 4]),
+        (20, 2, [10, 10]),
+        (64, 2, [32, 32]),
+        (100, 2, [50, 50]),
+        (100, 4, [25, 25, 25, 25]),
+        (20, 3, [7, 7, 6]),
+        (5, 1, [5]),
+    ],
+)
+def test_lanes_get_equally_much(batch, threads, sizes):
+    assert [tile.size for tile in CASES["features"].compile(batch, threads=threads).division.tiles] == sizes
+
+
+@pytest.mark.parametrize(
+    ("batch", "threads", "sizes"),
+    [
+        # One lane runs them all: rather whole vectors than tiles of one size.
+        (100, 1, [56, 44]),
+        (96, 1, [48, 48]),
+        (72, 1, [72]),
+        (73, 1, [37, 36]),
+        # Two tiles for each lane, neither more than half as large again as what fits.
+        (256, 2, [64, 64, 64, 64]),
+        (288, 2, [72, 72, 72, 72]),
+    ],
+)
+def test_tiles_are_about_as_large_as_the_cache_holds(monkeypatch, batch, threads, sizes):
+    monkeypatch.setattr(tiling, "LEAST_TILE", 48)
+    monkeypatch.setattr(tiling, "TILE_BYTES", 1)
+    assert [tile.size for tile in CASES["features"].compile(batch, threads=threads).division.tiles] == sizes
+
+
+@given(batch=st.integers(1, 400), lanes=st.integers(1, 5))
+def test_no_lane_has_more_than_its_share_in_whole_vectors(batch, lanes):
+    graph = convir.trace(CASES["features"].model(), *CASES["features"].types(batch))
+    lanes = min(lanes, batch)
+    tiles = Tiles(batch, min(batch, _chosen_size(graph, batch_roles(graph), lanes)))
+    first = sum(tile.size for tile in tiles[::lanes])
+    share = -(-batch // lanes)
+    assert first <= share + -share % VECTOR
+    assert all(sum(tile.size for tile in tiles[lane::lanes]) <= first for lane in range(lanes))
 
 
 @given(st.integers(1, 60), st.integers(1, 60))

@@ -88,7 +88,7 @@ def told(monkeypatch):
     given = []
 
     def record(*arguments, **options):
-        given.append({name: options[name] for name in ("conv", "backend", "threads")})
+        given.append({name: options[name] for name in ("conv", "backend", "threads", "tile")})
         return convir.compile(*arguments, **(options | {"backend": "numpy"}))
 
     monkeypatch.setattr(step_module, "compile", record)
@@ -98,15 +98,15 @@ def told(monkeypatch):
 
 def test_fit_tells_the_steps_and_the_evaluation(told):
     train = data.Dataset(data.digits().inputs[:8], data.digits().targets[:8])
-    chosen = {"conv": "naive", "backend": "auto", "threads": 3}
+    chosen = {"conv": "naive", "backend": "auto", "threads": 3, "tile": 4}
     fit(zoo.mlp(), train, train, epochs=1, **chosen)
     assert told == [chosen, chosen]
     fit(zoo.mlp(), train, train, epochs=1)
-    assert told[2:] == [{"conv": None, "backend": "numpy", "threads": None}] * 2
+    assert told[2:] == [{"conv": None, "backend": "numpy", "threads": None, "tile": None}] * 2
 
 
 def test_evaluate_is_told(told):
-    chosen = {"conv": "im2col", "backend": "numba", "threads": 2}
+    chosen = {"conv": "im2col", "backend": "numba", "threads": 2, "tile": 100}
     evaluate(zoo.mlp(), data.digits(), **chosen)
     assert told == [chosen]
 
@@ -118,6 +118,7 @@ def test_evaluate_is_told(told):
         ({"backend": "cuda"}, convir.UnsupportedError, "unknown backend='cuda'; there are: numpy, numba, auto"),
         ({"threads": 0}, convir.ConvirError, "threads is a positive integer, or None for all CPUs .* not 0"),
         ({"threads": "2"}, convir.ConvirError, "threads is a positive integer"),
+        ({"tile": 0}, convir.ConvirError, "tile is a positive number of samples, or None to choose one; not 0"),
     ],
 )
 def test_what_it_does_not_take(function, options, error, message):
@@ -127,6 +128,17 @@ def test_what_it_does_not_take(function, options, error, message):
         function(model, data.digits(), **options)
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_training_in_tiles_and_what_cannot_be():
+    """The last batch of an epoch is smaller than a tile; dropout draws for the whole batch, and only in training."""
+    train = data.Dataset(data.digits().inputs[:40], data.digits().targets[:40])
+    assert_same_steps(*(steps_of(small_net, digits(16, 8), **options) for options in ({"tile": 6}, {})))
+    fit(small_net(), train, train, epochs=1, batch_size=32, tile=10)
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 10))
+    with pytest.raises(convir.UnsupportedError, match="tile=10 asks for tiles, but dropout_mask"):
+        fit(model, train, epochs=1, batch_size=32, tile=10)
+    assert evaluate(model, train, tile=10).loss == pytest.approx(evaluate(model, train).loss, rel=1e-5)
 
 
 def test_settings_are_keyword_only():

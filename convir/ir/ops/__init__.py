@@ -13,13 +13,26 @@ from convir.ir.ops.activation import (
 )
 from convir.ir.ops.constant import Constant, Literal
 from convir.ir.ops.conv import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
+from convir.ir.ops.depthwise import (
+    DepthwiseConv2d,
+    DepthwiseConv2dGradInput,
+    DepthwiseConv2dGradWeight,
+    DepthwiseOp,
+)
 from convir.ir.ops.direct import Conv2dDirect, Conv2dDirectGradWeight, Dilate2d, DirectConvOp, FlipWeight
 from convir.ir.ops.elementwise import Add, BinaryOp, Div, Exp, Log, Mul, Neg, Sqrt, Sub, UnaryOp, broadcast_shapes
 from convir.ir.ops.im2col import Col2im, Im2col, PatchOp
+from convir.ir.ops.im2col_matmul import (
+    Im2colMatMul,
+    Im2colMatMulGradInput,
+    Im2colMatMulGradWeight,
+    Im2colMatMulOp,
+)
 from convir.ir.ops.layout import CHWN, NCHW, inverse, permutation, spatial_axes, spatial_size
 from convir.ir.ops.loss import CrossEntropy, CrossEntropyGrad, CrossEntropyOp
 from convir.ir.ops.matmul import MatMul
 from convir.ir.ops.maxout import Maxout, MaxoutGrad, MaxoutOp
+from convir.ir.ops.polyphase import PolyphaseOp
 from convir.ir.ops.pool import (
     AvgPool2d,
     AvgPool2dGrad,
@@ -44,9 +57,12 @@ from convir.ir.ops.shape import (
     Margins,
     Pad2d,
     Reshape,
+    Slice2d,
+    Slice2dGrad,
     Transpose,
     normalize_axis,
 )
+from convir.ir.ops.shift import ShiftedMatMul, ShiftedMatMulGradInput, ShiftedMatMulGradWeight, ShiftOp
 from convir.ir.ops.toeplitz import DepthToSpace, SpaceToDepth, ToeplitzWeight, ToeplitzWeightGrad
 from convir.ir.ops.window import WindowOp, extent, window_count
 
@@ -77,6 +93,10 @@ __all__ = [
     "CrossEntropyGrad",
     "CrossEntropyOp",
     "DepthToSpace",
+    "DepthwiseConv2d",
+    "DepthwiseConv2dGradInput",
+    "DepthwiseConv2dGradWeight",
+    "DepthwiseOp",
     "Dilate2d",
     "DirectConvOp",
     "Div",
@@ -85,6 +105,10 @@ __all__ = [
     "Flatten",
     "FlipWeight",
     "Im2col",
+    "Im2colMatMul",
+    "Im2colMatMulGradInput",
+    "Im2colMatMulGradWeight",
+    "Im2colMatMulOp",
     "LayoutOp",
     "Literal",
     "Log",
@@ -105,14 +129,21 @@ __all__ = [
     "Neg",
     "Pad2d",
     "PatchOp",
+    "PolyphaseOp",
     "PoolOp",
     "ReduceOp",
     "Region",
     "Relu",
     "ReluGrad",
     "Reshape",
+    "ShiftOp",
+    "ShiftedMatMul",
+    "ShiftedMatMulGradInput",
+    "ShiftedMatMulGradWeight",
     "Sigmoid",
     "SigmoidGrad",
+    "Slice2d",
+    "Slice2dGrad",
     "SpaceToDepth",
     "Sqrt",
     "Sub",

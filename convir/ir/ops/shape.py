@@ -1,4 +1,4 @@
-"""Ops that only move elements: reshape, transpose, broadcast, pad and crop."""
+"""Ops that only move elements: reshape, transpose, broadcast, pad, crop and slice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from convir.ir.errors import ShapeError
-from convir.ir.op import Op, quiet, require_integers, require_rank
+from convir.ir.op import Op, quiet, require_integers, require_rank, require_type
 from convir.ir.ops.elementwise import broadcast_shapes
 from convir.ir.ops.layout import NCHW, require_layout, spatial_size, with_spatial_size
 from convir.ir.ops.window import Pair, require_pair
@@ -153,6 +153,46 @@ class Crop2d(MarginOp):
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         (image,) = self.operands(operands)
         return (self.resized(image, -1),)
+
+
+@dataclass(frozen=True)
+class Slice2d(LayoutOp):
+    """``y[c,i,j,n] = x[c, i*S, j*S, n]``: every S-th row and column of (C, H, W, N), NumPy's ``x[:, ::SH, ::SW]``.
+
+    A copy, so that every value is contiguous.
+    """
+
+    name = "slice2d"
+    stride: Pair = (1, 1)
+
+    def check(self) -> None:
+        require_pair("stride", self.stride, 1)
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        (image,) = self.operands(operands)
+        require_rank("input", image, 4, "(C, H, W, N)")
+        size = [-(-image.shape[1 + axis] // self.stride[axis]) for axis in (0, 1)]
+        return (image.with_shape((image.shape[0], *size, image.shape[3])),)
+
+
+@dataclass(frozen=True)
+class Slice2dGrad(LayoutOp):
+    """``y[c, i*S, j*S, n] = x[c,i,j,n]``, and 0 elsewhere: the adjoint of slice2d, whose operand had ``input_size``."""
+
+    name = "slice2d_grad"
+    stride: Pair = (1, 1)
+    input_size: Pair = (1, 1)
+
+    def check(self) -> None:
+        require_pair("stride", self.stride, 1)
+        require_pair("input_size", self.input_size, 1)
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        (grad,) = self.operands(operands)
+        require_rank("input", grad, 4, "(C, H, W, N)")
+        image = grad.with_shape((grad.shape[0], *self.input_size, grad.shape[3]))
+        require_type("input", grad, *Slice2d(self.stride).infer(image))
+        return (image,)
 
 
 def normalize_axis(axis: int, rank: int) -> int:

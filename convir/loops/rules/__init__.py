@@ -1,5 +1,29 @@
 """Loop nests by family of ops; importing this fills the table."""
 
-from convir.loops.rules import activation, direct, elementwise, loss, matmul, pool, reduce, region, shape
+from convir.loops.rules import (
+    activation,
+    depthwise,
+    direct,
+    elementwise,
+    loss,
+    matmul,
+    pool,
+    reduce,
+    region,
+    shape,
+    shift,
+)
 
-__all__ = ["activation", "direct", "elementwise", "loss", "matmul", "pool", "reduce", "region", "shape"]
+__all__ = [
+    "activation",
+    "depthwise",
+    "direct",
+    "elementwise",
+    "loss",
+    "matmul",
+    "pool",
+    "reduce",
+    "region",
+    "shape",
+    "shift",
+]

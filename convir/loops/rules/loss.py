@@ -14,6 +14,9 @@ from convir.loops.registry import Operand, loops
 
 _NAN = Number(float("nan"))
 
+#: Up to this many classes their indices are exact in the logits' type, in which loops compare them.
+_EXACT = {"float32": 2**24, "float64": 2**53}
+
 
 class _Logits:
     """The parts that loss and gradient share: each sample's maximum and sum of exponentials."""
@@ -25,6 +28,11 @@ class _Logits:
         self.n, self.k = Axis("n", self.samples), Axis("k", logits.type.size // self.samples)
         column = replace(logits.type, shape=(self.samples,))
         self.top, self.total = Operand("top", column), Operand("total", column)
+
+    @property
+    def can_tell_classes(self) -> bool:
+        """Whether no two classes have the same index once it is a floating-point number."""
+        return self.k.extent <= _EXACT[self.logits.type.dtype]
 
     def index(self) -> tuple[str, str]:
         return ("n", "k") if self.axis == 1 else ("k", "n")
@@ -55,9 +63,11 @@ class _Logits:
 
 
 @loops(CrossEntropy)
-def cross_entropy(op: CrossEntropy, operands: Sequence[Operand], results: Sequence[Operand]) -> Program:
+def cross_entropy(op: CrossEntropy, operands: Sequence[Operand], results: Sequence[Operand]) -> Program | None:
     """Shifted by each sample's maximum; the sum over samples in order."""
     parts = _Logits(op, *operands)
+    if not parts.can_tell_classes:
+        return None
     share = Operand("share", parts.total.type)
     picked = Reduce("add", ("k",), parts.is_target(sub(parts.logit, parts.top.at("n")), Number(0.0)))
     each = share.store(("n",), parts.valid(sub(Apply("log", (parts.total.at("n"),)), picked)))
@@ -71,10 +81,12 @@ def cross_entropy(op: CrossEntropy, operands: Sequence[Operand], results: Sequen
 
 
 @loops(CrossEntropyGrad)
-def cross_entropy_grad(op: CrossEntropyGrad, operands: Sequence[Operand], results: Sequence[Operand]) -> Program:
+def cross_entropy_grad(op: CrossEntropyGrad, operands: Sequence[Operand], results: Sequence[Operand]) -> Program | None:
     """Softmax, less one at the target, times each sample's share of the cotangent."""
     grad, *rest = operands
     parts = _Logits(op, *rest)
+    if not parts.can_tell_classes:
+        return None
     softmax = div(parts.exponential, parts.total.at("n"))
     less_target = sub(softmax, parts.is_target(Number(1.0), Number(0.0)))
     share = parts.valid(mul(grad.at(), Number(1 / parts.samples)))

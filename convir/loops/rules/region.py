@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from convir.ir import Node, TensorType
+from convir.ir import Node, Op, TensorType
 from convir.ir.ops import Region
 from convir.loops.fuse import fused, with_names
 from convir.loops.nest import Program
-from convir.loops.registry import Operand, loops, program_for
+from convir.loops.registry import Operand, identifier, loops, program_for
 
 
 @loops(Region)
 def region(op: Region, operands: Sequence[Operand], results: Sequence[Operand]) -> Program | None:
     """The body's nests one after the other, joined where that saves a trip through memory."""
-    places = {value.name: operand for value, operand in zip(op.body.inputs, operands, strict=True)}
-    places |= {value.name: operand for value, operand in zip(op.body.outputs, results, strict=True)}
+    program = one_by_one(op, operands, results)
+    return None if program is None else fused(program)
+
+
+def one_by_one(op: Region, operands: Sequence[Operand], results: Sequence[Operand]) -> Program | None:
+    """The body's nests as their rules write them, those of regions in it too: what is joined is not joined again."""
+    given = dict(zip((*op.body.inputs, *op.body.outputs), (*operands, *results), strict=True))
+    # No rule calls a temporary of its own so, and no two values are called the same.
+    places = {value.name: Operand(f"{value.name}#", value.type) for value in given}
     nests, temporaries = [], dict[str, TensorType]()
     for node in op.body.nodes:
         if node.op.view:
@@ -23,18 +30,27 @@ def region(op: Region, operands: Sequence[Operand], results: Sequence[Operand]) 
             continue
         for operand in _between(node, places):
             temporaries[operand.name] = operand.type
-        program = program_for(node.op, [places[v.name] for v in node.inputs], [places[v.name] for v in node.outputs])
+        read, made = ([places[value.name] for value in values] for values in (node.inputs, node.outputs))
+        program = _program(node.op, read, made)
         if program is None:
             return None
-        own = {name: f"{node.name}_{name}" for name, _ in program.temporaries}
+        own = {name: f"{node.name}#{name}" for name, _ in program.temporaries}
         temporaries |= {own[name]: type for name, type in program.temporaries}
         nests += [with_names(nest, own) for nest in program.nests]
-    return fused(Program(tuple(nests), tuple(temporaries.items())))
+    names = {f"{value.name}#": operand.name for value, operand in given.items()}
+    for name in temporaries:
+        names[name] = identifier(name, names.values())
+    renamed = tuple(with_names(nest, names) for nest in nests)
+    return Program(renamed, tuple((names[name], type) for name, type in temporaries.items()))
+
+
+def _program(op: Op, operands: Sequence[Operand], results: Sequence[Operand]) -> Program | None:
+    return one_by_one(op, operands, results) if isinstance(op, Region) else program_for(op, operands, results)
 
 
 def _between(node: Node, places: dict[str, Operand]) -> Iterator[Operand]:
     """New places for the results of ``node`` that nobody has given one."""
     for value in node.outputs:
         if value.name not in places:
-            places[value.name] = Operand(f"{value.name}_", value.type)
+            places[value.name] = Operand(f"{value.name}#", value.type)
             yield places[value.name]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from convir.ir.ops import BroadcastTo, Crop2d, MarginOp, Pad2d, Transpose, spatial_axes
+from convir.ir.ops import BroadcastTo, Crop2d, MarginOp, Pad2d, Slice2d, Slice2dGrad, Transpose, spatial_axes
 from convir.loops.affine import Affine, Axis, index_of, variable
 from convir.loops.expr import Number
 from convir.loops.nest import Nest, Program
 from convir.loops.registry import Operand, Place, loops
-from convir.loops.rules.maps import mapped, result_axes
+from convir.loops.rules.maps import each, mapped, result_axes
 
 
 @loops(Transpose)
@@ -45,6 +45,23 @@ def crop2d(op: Crop2d, operands: Sequence[Operand], results: Sequence[Operand]) 
     axes = result_axes(results[0].type.shape)
     store = results[0].store(index_of(axes), operands[0].at(*_shifted(op, axes)))
     return Program((Nest(axes, (), (store,)),))
+
+
+@loops(Slice2d)
+def slice2d(op: Slice2d, operands: Sequence[Operand], results: Sequence[Operand]) -> Program:
+    """Every S-th row and column."""
+    down, across = op.stride
+    return mapped(results[0], lambda c, h, w, n: operands[0].at(c, h * down, w * across, n))
+
+
+@loops(Slice2dGrad)
+def slice2d_grad(op: Slice2dGrad, operands: Sequence[Operand], results: Sequence[Operand]) -> Program:
+    """Zeros, then the elements between them."""
+    axes = result_axes(operands[0].type.shape)
+    channel, row, column, sample = index_of(axes)
+    place = (channel, row * op.stride[0], column * op.stride[1], sample)
+    store = results[0].store(place, operands[0].at(*index_of(axes)))
+    return Program((each(results[0], lambda *index: Number(0.0)), Nest(axes, (), (store,))))
 
 
 def _shifted(op: MarginOp, axes: Sequence[Axis]) -> list[Affine]:

@@ -9,9 +9,11 @@ from convir.passes.batch import (
     activation,
     constant,
     conv,
+    depthwise,
     direct,
     elementwise,
     im2col,
+    im2col_matmul,
     loss,
     matmul,
     maxout,
@@ -20,6 +22,7 @@ from convir.passes.batch import (
     reduce,
     region,
     shape,
+    shift,
     toeplitz,
 )
 from convir.passes.batch.analysis import BatchRoles, batch_roles
@@ -41,9 +44,11 @@ __all__ = [
     "batch_rule",
     "constant",
     "conv",
+    "depthwise",
     "direct",
     "elementwise",
     "im2col",
+    "im2col_matmul",
     "loss",
     "matmul",
     "maxout",
@@ -54,5 +59,6 @@ __all__ = [
     "region",
     "roles_of",
     "shape",
+    "shift",
     "toeplitz",
 ]

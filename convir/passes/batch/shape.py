@@ -5,7 +5,18 @@ from __future__ import annotations
 from math import prod
 
 from convir.ir import ShapeError, TensorType, UnsupportedError
-from convir.ir.ops import BroadcastTo, Crop2d, Flatten, Pad2d, Reshape, Transpose, inverse, spatial_axes
+from convir.ir.ops import (
+    BroadcastTo,
+    Crop2d,
+    Flatten,
+    Pad2d,
+    Reshape,
+    Slice2d,
+    Slice2dGrad,
+    Transpose,
+    inverse,
+    spatial_axes,
+)
 from convir.passes.batch.operand import Operand, aligned, operands_of, scaled, total, unmoved
 from convir.passes.batch.registry import Roles, Types, batch_rule
 from convir.passes.batch.roles import PerSample, Whole, resized
@@ -42,6 +53,13 @@ def pad2d(op: Pad2d, roles: Roles, operands: Types, results: Types) -> Roles:
 def crop2d(op: Crop2d, roles: Roles, operands: Types, results: Types) -> Roles:
     """Each image by itself."""
     return (scaled(*unmoved(op, roles, operands, mixed=spatial_axes(op.layout))),)
+
+
+@batch_rule(Slice2d, Slice2dGrad)
+def slice2d(op: Slice2d | Slice2dGrad, roles: Roles, operands: Types, results: Types) -> Roles:
+    """Linear; an axis of which some are left out has not one slice for each that there was."""
+    thinned = [axis for axis, step in enumerate(op.stride, 1) if step > 1]
+    return (scaled(*unmoved(op, roles, operands, mixed=thinned)),)
 
 
 def _own_axis(op: Reshape | Flatten, role: PerSample, before: TensorType, after: TensorType) -> int:

@@ -9,7 +9,7 @@ from operator import add
 from typing import Any
 
 from convir.ir import Node
-from convir.ir.ops import Constant, Crop2d, DropoutMask
+from convir.ir.ops import Constant, Crop2d, DropoutMask, Slice2d
 from convir.passes.cost.registry import Cost, cost_of
 
 _NOTHING = Cost()
@@ -126,7 +126,7 @@ def traffic(node: Node) -> tuple[int, int]:
     - A value that is an operand twice (``x * x``) is read once.
     - Views (``reshape``, ``flatten``) move nothing; a constant is there already and is read by its users.
     - ``dropout_mask`` takes only the type of its operand and reads nothing.
-    - ``crop2d`` reads what it keeps; every other op its whole operands.
+    - ``crop2d`` and ``slice2d`` read what they keep; every other op its whole operands.
     - A copy (``transpose``, ``pad2d``, ``im2col``) reads its operand once and writes its result, however often an
       element is repeated in it.
 
@@ -137,7 +137,7 @@ def traffic(node: Node) -> tuple[int, int]:
     written = sum(value.type.nbytes for value in node.outputs)
     if isinstance(node.op, DropoutMask):
         return 0, written
-    if isinstance(node.op, Crop2d):
+    if isinstance(node.op, Crop2d | Slice2d):
         return written, written
     operands = {value.name: value.type.nbytes for value in node.inputs}
     return sum(operands.values()), written

@@ -3,9 +3,11 @@
 from convir.passes.grad import (
     activation,
     conv,
+    depthwise,
     direct,
     elementwise,
     im2col,
+    im2col_matmul,
     leaves,
     loss,
     matmul,
@@ -14,6 +16,7 @@ from convir.passes.grad import (
     reduce,
     region,
     shape,
+    shift,
     toeplitz,
 )
 from convir.passes.grad.registry import GRADIENTS, NOT_DIFFERENTIABLE, GradientRule, gradient, not_differentiable
@@ -24,10 +27,12 @@ __all__ = [
     "GradientRule",
     "activation",
     "conv",
+    "depthwise",
     "direct",
     "elementwise",
     "gradient",
     "im2col",
+    "im2col_matmul",
     "leaves",
     "loss",
     "matmul",
@@ -37,5 +42,6 @@ __all__ = [
     "reduce",
     "region",
     "shape",
+    "shift",
     "toeplitz",
 ]

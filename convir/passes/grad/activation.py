@@ -6,12 +6,15 @@ from convir.ir import Builder, Node, Value
 from convir.ir.ops import (
     ACTIVATIONS,
     Conv2d,
+    DepthwiseConv2d,
+    Im2colMatMul,
     MatMul,
     Maxout,
     MaxPool2d,
     Mul,
     Relu,
     ReluGrad,
+    ShiftedMatMul,
     Sigmoid,
     SigmoidGrad,
     Sub,
@@ -31,8 +34,8 @@ def activation(builder: Builder, node: Node, cotangent: Value) -> list[Value | N
 
 
 def through_activation(builder: Builder, node: Node, cotangent: Value) -> Value:
-    """The cotangent before the fused activation of a convolution, matmul, max pooling or maxout."""
-    assert isinstance(node.op, Conv2d | MatMul | MaxPool2d | Maxout)
+    """The cotangent before the fused activation of a convolution, matmul or max pooling, maxout."""
+    assert isinstance(node.op, Conv2d | DepthwiseConv2d | Im2colMatMul | MatMul | Maxout | MaxPool2d | ShiftedMatMul)
     if node.op.activation is None:
         return cotangent
     return builder.emit(ACTIVATIONS[node.op.activation][1](), cotangent, node.outputs[0])

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from convir.ir import Graph, Node, UnsupportedError, Value
+from convir.ir import Graph, Node, Value
 from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
+from convir.passes.lower_conv import choice as _choice
+from convir.passes.lower_conv.choice import Choice, Lowering, LoweringRow, StrategyChoice
+from convir.passes.lower_conv.depthwise import DEPTHWISE
 from convir.passes.lower_conv.direct import DIRECT
 from convir.passes.lower_conv.im2col import IM2COL
+from convir.passes.lower_conv.im2col_tiled import IM2COL_TILED, im2col_tiled
 from convir.passes.lower_conv.naive import NAIVE
+from convir.passes.lower_conv.pointwise import POINTWISE
+from convir.passes.lower_conv.shift_gemm import SHIFT_GEMM
 from convir.passes.lower_conv.strategy import Lower, Strategy
 from convir.passes.lower_conv.toeplitz import TOEPLITZ
+from convir.passes.manager import Pass, Stage
 from convir.passes.rewrite import Rewriter, rewrite
 
 #: Every strategy there is, in the order in which reports list them.
-STRATEGIES: tuple[Strategy, ...] = (NAIVE, IM2COL, TOEPLITZ, DIRECT)
+STRATEGIES: tuple[Strategy, ...] = (NAIVE, IM2COL, TOEPLITZ, DIRECT, POINTWISE, DEPTHWISE, SHIFT_GEMM, IM2COL_TILED)
 
 DEFAULT = IM2COL.name
 
-#: One strategy name for all convolutions, or one for each node name; unnamed ones get the default.
-StrategyChoice = str | Mapping[str, str]
-
-__all__ = ["DEFAULT", "STRATEGIES", "Lower", "LowerConv", "Strategy", "StrategyChoice", "strategy"]
+__all__ = [
+    "DEFAULT",
+    "STRATEGIES",
+    "Choice",
+    "Lower",
+    "LowerConv",
+    "Lowering",
+    "LoweringRow",
+    "Strategy",
+    "StrategyChoice",
+    "im2col_tiled",
+    "lowering",
+    "strategy",
+    "taking",
+]
 
 
 def strategy(name: str) -> Strategy:
     """The strategy called ``name``; raises UnsupportedError listing the ones there are."""
-    for candidate in STRATEGIES:
-        if candidate.name == name:
-            return candidate
-    known = ", ".join(candidate.name for candidate in STRATEGIES)
-    raise UnsupportedError(f"unknown lowering strategy {name!r} for conv2d; there are: {known}")
+    return _choice.named(name, STRATEGIES)
 
 
 @dataclass(frozen=True)
@@ -39,30 +53,38 @@ class LowerConv:
     """``conv2d(x, w, b)  =>  the strategy's ops``, and the same for both gradients
 
     Attributes:
-        choice: a strategy name, or a mapping from the traced convolution's node name to one.
-        default: the strategy of convolutions that the mapping does not name.
+        choice: a strategy for all convolutions, where those that it refuses get the default; or a mapping from names
+            of traced convolutions, or patterns (``features.*``; the first that fits holds), to strategies.
+        default: the strategy of convolutions that are not named.
 
     Raises:
-        UnsupportedError: an unknown strategy, or a node name that is not a convolution.
+        UnsupportedError: an unknown strategy; a key that fits no convolution; a strategy that is named for a
+            convolution and refuses it.
     """
 
     choice: StrategyChoice = DEFAULT
-    default: str = DEFAULT
+    default: Choice = DEFAULT
     name: str = "lower_conv"
 
     def __call__(self, graph: Graph) -> Graph:
-        origins = {node.origin for node in graph.nodes if isinstance(node.op, ConvOp)}
-        chosen = self._by_origin(origins)
+        chosen = self.lowering(graph).by_node
         return rewrite(graph, lambda *context: _lower(chosen, *context), self.name)
 
-    def _by_origin(self, origins: set[str]) -> dict[str, Strategy]:
-        if not isinstance(self.choice, Mapping):
-            return dict.fromkeys(origins, strategy(self.choice))
-        unknown = sorted(set(self.choice) - origins)
-        if unknown:
-            known = ", ".join(sorted(origins)) or "none"
-            raise UnsupportedError(f"conv= names {', '.join(unknown)}, but the convolutions are: {known}")
-        return {origin: strategy(self.choice.get(origin, self.default)) for origin in origins}
+    def lowering(self, graph: Graph) -> Lowering:
+        """What the pass does to each convolution of ``graph``, and why; raises what the pass raises."""
+        return _choice.choose(graph, self.choice, self.default, STRATEGIES)
+
+
+def taking(graph: Graph) -> tuple[str, ...]:
+    """Names of the strategies that refuse no convolution of ``graph``."""
+    return tuple(each.name for each in STRATEGIES if not LowerConv(each).lowering(graph).refused)
+
+
+def lowering(stages: Sequence[Stage], passes: Sequence[Pass]) -> Lowering:
+    """How a pipeline lowered the convolutions: ``stages`` are the graph that it began with and what each pass made."""
+    before = zip((stage.graph for stage in stages), passes, strict=False)
+    rows = [each.lowering(graph).rows for graph, each in before if isinstance(each, LowerConv)]
+    return Lowering(tuple(row for part in rows for row in part))
 
 
 def _lower(chosen: Mapping[str, Strategy], rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:

@@ -15,17 +15,14 @@ from __future__ import annotations
 
 from convir.ir import Node, Value
 from convir.ir.ops import (
-    CHWN,
     Conv2d,
     Conv2dDirect,
     Conv2dDirectGradWeight,
     Conv2dGradInput,
     Conv2dGradWeight,
-    ConvOp,
-    Pad2d,
 )
 from convir.passes.direct_gradient import emit_input_gradient
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
+from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy, to_padded
 from convir.passes.rewrite import Rewriter
 
 
@@ -34,7 +31,7 @@ def lower_conv2d(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) ->
     op, (image, *rest) = node.op, operands
     assert isinstance(op, Conv2d)
     direct = Conv2dDirect(op.stride, op.dilation, op.groups, op.activation)
-    return rewriter.emit(TO_NCHW, rewriter.emit(direct, _padded(rewriter, op, image), *rest, name=node.name))
+    return rewriter.emit(TO_NCHW, rewriter.emit(direct, to_padded(rewriter, op, image), *rest, name=node.name))
 
 
 def lower_grad_weight(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
@@ -42,7 +39,7 @@ def lower_grad_weight(rewriter: Rewriter, node: Node, operands: tuple[Value, ...
     op, (grad, image) = node.op, operands
     assert isinstance(op, Conv2dGradWeight)
     direct = Conv2dDirectGradWeight(op.stride, op.dilation, op.groups, op.kernel_size)
-    return rewriter.emit(direct, rewriter.emit(TO_CHWN, grad), _padded(rewriter, op, image), name=node.name)
+    return rewriter.emit(direct, rewriter.emit(TO_CHWN, grad), to_padded(rewriter, op, image), name=node.name)
 
 
 def lower_grad_input(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
@@ -53,13 +50,6 @@ def lower_grad_input(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]
     turned = rewriter.emit(TO_CHWN, grad)
     image = emit_input_gradient(rewriter, turned, weight, direct, op.input_size, op.padding)
     return rewriter.emit(TO_NCHW, image)
-
-
-def _padded(rewriter: Rewriter, op: ConvOp, image: Value) -> Value:
-    """The NCHW activation as (C, H, W, N) with its margins."""
-    turned = rewriter.emit(TO_CHWN, image)
-    (rows, columns) = op.padding
-    return rewriter.emit(Pad2d(((rows, rows), (columns, columns)), CHWN), turned) if rows or columns else turned
 
 
 DIRECT = Strategy(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from convir.ir import Node, Value
-from convir.ir.ops import CHWN, NCHW, Transpose, permutation
+from convir.ir import Node, TensorType, Value
+from convir.ir.ops import CHWN, NCHW, ConvOp, Transpose, permutation
+from convir.passes.margins import emit_margins
 from convir.passes.rewrite import Rewriter
 
 #: To the layout that lowered convolutions run in, and back to the model's.
@@ -15,6 +16,16 @@ TO_NCHW = Transpose(permutation(CHWN, NCHW))
 
 #: ``lower(rewriter, node, operands)`` returns the replacement, or None to leave the node alone.
 Lower = Callable[[Rewriter, Node, tuple[Value, ...]], Value | None]
+
+#: ``refuses(op, image, weight)``, with the NCHW type of the image and the OIHW type of the weight, returns why the
+#: strategy cannot compute this convolution and its gradients, as what follows "it": ``needs a 1x1 kernel, and this
+#: one is 3x3``; or None where it can.
+Refuses = Callable[[ConvOp, TensorType, TensorType], str | None]
+
+
+def takes_every(op: ConvOp, image: TensorType, weight: TensorType) -> str | None:
+    """For strategies that refuse nothing."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,8 @@ class Strategy:
         conv2d: rewrites ``conv2d``.
         grad_input: rewrites ``conv2d_grad_input``.
         grad_weight: rewrites ``conv2d_grad_weight``.
+        refuses: why it cannot compute a convolution. A convolution and its gradients are refused together; the
+            rewrites are called for what is not refused only.
     """
 
     name: str
@@ -34,3 +47,16 @@ class Strategy:
     conv2d: Lower
     grad_input: Lower
     grad_weight: Lower
+    refuses: Refuses = takes_every
+
+
+def to_padded(rewriter: Rewriter, op: ConvOp, image: Value) -> Value:
+    """An NCHW activation as (C, H, W, N) with the margins that ``op`` puts around it."""
+    rows, columns = op.padding
+    return emit_margins(rewriter, rewriter.emit(TO_CHWN, image), ((rows, rows), (columns, columns)))
+
+
+def from_padded(rewriter: Rewriter, op: ConvOp, image: Value) -> Value:
+    """The adjoint: (C, H, W, N) with margins as an NCHW activation without them."""
+    rows, columns = op.padding
+    return rewriter.emit(TO_NCHW, emit_margins(rewriter, image, ((-rows, -rows), (-columns, -columns))))

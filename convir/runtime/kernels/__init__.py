@@ -2,9 +2,11 @@
 
 from convir.runtime.kernels import (
     activation,
+    depthwise,
     direct,
     elementwise,
     im2col,
+    im2col_matmul,
     loss,
     matmul,
     maxout,
@@ -14,6 +16,7 @@ from convir.runtime.kernels import (
     reduce,
     region,
     shape,
+    shift,
     toeplitz,
 )
 from convir.runtime.kernels.registry import KERNELS, Array, Kernel, Step, in_order, kernel, kernel_for
@@ -24,9 +27,11 @@ __all__ = [
     "Kernel",
     "Step",
     "activation",
+    "depthwise",
     "direct",
     "elementwise",
     "im2col",
+    "im2col_matmul",
     "in_order",
     "kernel",
     "kernel_for",
@@ -39,5 +44,6 @@ __all__ = [
     "reduce",
     "region",
     "shape",
+    "shift",
     "toeplitz",
 ]

@@ -18,7 +18,7 @@ def im2col(op: Im2col, inputs: Sequence[Array], outputs: Sequence[Array]) -> Ste
 
     The innermost run of the copy is a row of the output times the batch: long and contiguous.
     """
-    windows = _windows(op, inputs[0])
+    windows = patches_of(op, inputs[0])
     return partial(np.copyto, outputs[0].reshape(windows.shape), windows)
 
 
@@ -26,13 +26,13 @@ def im2col(op: Im2col, inputs: Sequence[Array], outputs: Sequence[Array]) -> Ste
 def col2im(op: Col2im, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """For each kernel tap, add what all patches hold for it to the shifted image."""
     image = outputs[0]
-    patches = inputs[0].reshape(_windows(op, image).shape)
+    patches = inputs[0].reshape(patches_of(op, image).shape)
     clear: Step = partial(np.copyto, image, scalar(0, image))
     adds: list[Step] = [partial(np.add, view, patches[:, k, l], view) for (k, l), view in _taps(op, image)]
     return in_order([clear, *adds])
 
 
-def _windows(op: PatchOp, image: Array) -> Array:
+def patches_of(op: PatchOp, image: Array) -> Array:
     """``image`` (C, H, W, N) as a view (C, KH, KW, OH, OW, N)."""
     channels, height, width, batch = image.shape
     by_channel, by_row, by_column, by_sample = image.strides
@@ -52,7 +52,7 @@ def _windows(op: PatchOp, image: Array) -> Array:
 
 def _taps(op: PatchOp, image: Array) -> Iterator[tuple[tuple[int, int], Array]]:
     """Each kernel tap with the view of ``image`` that it sees."""
-    windows = _windows(op, image)
+    windows = patches_of(op, image)
     for k in range(op.kernel_size[0]):
         for l in range(op.kernel_size[1]):
             yield (k, l), windows[:, k, l]

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from convir.ir.ops import BroadcastTo, Crop2d, MarginOp, Pad2d, Transpose, spatial_axes
+from convir.ir.ops import BroadcastTo, Crop2d, MarginOp, Pad2d, Slice2d, Slice2dGrad, Transpose, spatial_axes
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
 
@@ -35,6 +35,23 @@ def pad2d(op: Pad2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
 def crop2d(op: Crop2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """One strided copy."""
     return partial(np.copyto, outputs[0], _inner(op, inputs[0]))
+
+
+@kernel(Slice2d)
+def slice2d(op: Slice2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
+    """One strided copy."""
+    down, across = op.stride
+    return partial(np.copyto, outputs[0], inputs[0][:, ::down, ::across])
+
+
+@kernel(Slice2dGrad)
+def slice2d_grad(op: Slice2dGrad, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
+    """Zeros, then the elements between them."""
+    image, (down, across) = outputs[0], op.stride
+    return in_order([
+        partial(np.copyto, image, scalar(0, image)),
+        partial(np.copyto, image[:, ::down, ::across], inputs[0]),
+    ])  # fmt: skip
 
 
 def _inner(op: MarginOp, padded: Array) -> Array:

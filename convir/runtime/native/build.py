@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 from convir.loops import Function
 from convir.runtime.build_report import BuildReport
-from convir.runtime.cpus import thread_count
+from convir.runtime.cpus import machine_cpus, thread_count
 from convir.runtime.native import cache, objects, pool, vectors
 from convir.runtime.native.compiler import CompileError, Job
 from convir.runtime.native.objects import MachineCode, ObjectCode
@@ -33,8 +34,13 @@ infinity = real(np.inf)
 
 '''
 
-#: What this process has compiled or loaded, or could not compile.
+#: Functions that are kept for the next program, some 60 KiB each; those that a program runs, it keeps itself.
+KEPT = 1024
+
+#: What this process has compiled or loaded, or could not compile; what was asked for last comes last.
 _known: dict[Job, MachineCode | CompileError] = {}
+
+#: One thread builds at a time, so that none compiles what another is about to have compiled.
 _lock = RLock()
 
 
@@ -72,9 +78,8 @@ def code_of(job: Job) -> MachineCode:
     Raises:
         CompileError: Numba cannot compile it.
     """
-    if job not in _known:
+    while (code := _known.get(job)) is None:
         compile_all([job])
-    code = _known[job]
     if isinstance(code, CompileError):
         raise code
     return code
@@ -82,7 +87,9 @@ def code_of(job: Job) -> MachineCode:
 
 def entry(code: MachineCode) -> Any:
     """Machine code as something to call with the address of addresses; Python's other threads run meanwhile."""
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
+    function.code = code  # type: ignore[attr-defined]  # It is freed with the last who has it.
+    return function
 
 
 def failures(jobs: Iterable[Job]) -> Mapping[Job, CompileError]:
@@ -94,15 +101,17 @@ def failures(jobs: Iterable[Job]) -> Mapping[Job, CompileError]:
 def compile_all(jobs: Iterable[Job]) -> BuildReport:
     """Make all these functions ready to run: from this process, the cache on disk, or the compiler.
 
-    One that cannot be compiled is among the :func:`failures`.
+    They stay until KEPT others have been asked for since, at least until the next call; one that cannot be compiled is
+    among the :func:`failures` as long.
     """
     begin = time.perf_counter()
     with _lock:
         every = set(jobs)
         new = [job for job in every if job not in _known]
         missing = [job for job in new if not _load(job)]
-        processes = pool.process_count(len(missing), thread_count())
+        processes = pool.process_count(len(missing), min(thread_count(), machine_cpus()))
         _compile(missing, processes)
+        _keep(every)
     failed = len(failures(every))
     broken = len(failures(missing))
     return BuildReport(
@@ -114,6 +123,14 @@ def compile_all(jobs: Iterable[Job]) -> BuildReport:
         processes=processes,
         folder=str(cache.cache_folder()),
     )
+
+
+def _keep(recent: set[Job]) -> None:
+    """Forget what has not been asked for in a long time."""
+    global _known
+    order = [*(job for job in _known if job not in recent), *recent]
+    # Another dict at once: other threads look without waiting.
+    _known = {job: _known[job] for job in order[-max(KEPT, len(recent)) :]}
 
 
 def _load(job: Job) -> bool:
@@ -152,3 +169,13 @@ def _kept(job: Job, code: ObjectCode | CompileError) -> MachineCode | CompileErr
         return CompileError(str(error))
     cache.write(job.key, code.to_bytes())
     return loaded
+
+
+def _forked() -> None:
+    """In the child of a fork: a thread that was building does not live on, and never leaves."""
+    global _lock
+    _lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -22,6 +22,9 @@ from convir.runtime.native.atomics import (
     words,
 )
 
+#: Columns of a helper's mailbox: its state, its job, and whether it has to be woken.
+STATE, JOB, WAKE, MAILBOX_COLUMNS = range(4)
+
 #: States of a helper: it waits for a lock; it looks for a lane; there is one for it; it is running it.
 ASLEEP, READY, POSTED, RUNNING = range(4)
 
@@ -76,11 +79,13 @@ def lane(job: Any) -> None:
 
 
 def post(mailboxes: Any, count: int) -> int:
-    """Offer a lane to every helper; returns which of them have to be woken, as bits."""
+    """Offer a lane to every helper, and note which have to be woken; returns how many, with those noted before."""
     asleep = 0
     for place in range(count):
+        mailbox = words(mailboxes[place])
         if exchange(mailboxes[place], POSTED) == ASLEEP:
-            asleep |= 1 << place
+            mailbox[WAKE] = 1
+        asleep += mailbox[WAKE]
     return asleep
 
 
@@ -102,13 +107,13 @@ def finish(job: Any, mailboxes: Any, count: int, give_way: int) -> None:
 
 
 def serve(mailbox: Any) -> None:
-    """A helper: run lanes as they come, until none has come for a while. ``mailbox``: the state, then the job."""
+    """A helper: run lanes as they come, until none has come for a while."""
     state = address_of(mailbox)
     replace_if(state, ASLEEP, READY)
     looks = 0
     while True:
         if peek(state) == POSTED and replace_if(state, POSTED, RUNNING):
-            lane(words(mailbox[1]))
+            lane(words(mailbox[JOB]))
             poke(state, READY)
             looks = 0
         elif looks < LOOKS:

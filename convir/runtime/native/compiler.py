@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from convir.runtime.native.objects import ObjectCode
+from convir.runtime.native.objects import ObjectCode, llvm_lock
 from convir.runtime.native.processor import identity
 
 #: What machine code depends on beside its source: the other modules of convir that have a part in it.
@@ -61,7 +61,8 @@ def compile_job(job: Job) -> ObjectCode:
         CompileError: Numba or LLVM cannot; the message says why, in one line.
     """
     try:
-        return _compiled(job)
+        with llvm_lock:
+            return _compiled(job)
     except Exception as error:
         raise CompileError(reason(error)) from error
 

@@ -9,189 +9,158 @@ for a thread to wake up.
 
 from __future__ import annotations
 
-import atexit
-import ctypes
-import os
-from collections.abc import Sequence
-from functools import cache
-from threading import Lock, Thread
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from threading import get_ident
 
 import numpy as np
 
+from convir.runtime.helpers import Call, Claim, Helper, Pool, lost
 from convir.runtime.kernels import Array
-from convir.runtime.native import build, chain
+from convir.runtime.native.chain import JOB, MAILBOX_COLUMNS, READY, RUNNING, STATE, WAKE
+from convir.runtime.native.entries import Entries, address_of, entries
 
-#: How long a helper sleeps before it ends.
-IDLE_SECONDS = 1.5
-#: Which helpers sleep is told in the bits of one number.
-MOST_HELPERS = 63
+_serves = attrgetter("serves")
 
 
-class Crew:
-    """The helpers of the process; one call at a time has them, others do without."""
+class _Helper(Helper):
+    """A thread that serves its mailbox; see :mod:`convir.runtime.native.chain` for the columns."""
 
-    def __init__(self) -> None:
-        self._helpers: list[_Helper] = []
-        self._mailboxes: Array = np.zeros(0, np.intp)
-        self._address = 0
-        self._posted = 0
-        self._taken = Lock()
+    def __init__(self, serve: Callable[[int], None]) -> None:
+        super().__init__("convir-native-helper")
+        self.mailbox: Array = np.zeros(MAILBOX_COLUMNS, np.intp)
+        self.address = address_of(self.mailbox)
+        self._serve_mailbox = serve
+
+    def work(self) -> None:
+        self._serve_mailbox(self.address)
+
+
+@dataclass(frozen=True)
+class _Team:
+    """Helpers, and where their mailboxes are: as one, so that an interrupt cannot come between.
+
+    Attributes:
+        helpers: the threads.
+        mailboxes: the address of each one's.
+        address: where those addresses lie.
+    """
+
+    helpers: Sequence[_Helper]
+    mailboxes: Array
+    address: int
+
+    @classmethod
+    def of(cls, helpers: Sequence[_Helper]) -> _Team:
+        """The helpers with their table."""
+        mailboxes = np.array([helper.address for helper in helpers], np.intp)
+        return cls(helpers, mailboxes, address_of(mailboxes))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no helper has ended."""
+        return all(map(_serves, self.helpers))
+
+
+_NOBODY = _Team.of(())
+
+
+class Crew(Pool[_Helper]):
+    """Helpers that one call at a time has, all of them; other calls do without.
+
+    Args:
+        functions: those of :mod:`convir.runtime.native.chain`.
+    """
+
+    def __init__(self, functions: Callable[[], Entries] = entries) -> None:
+        super().__init__()
+        self.functions = functions
+        self.claim = Claim()
+        self._team = _NOBODY
 
     def run(self, jobs: Sequence[int]) -> None:
         """Run lanes side by side: ``jobs`` are the addresses of theirs, the first is the caller's.
 
-        The lanes of a call share a counter of tiles, so those that no helper comes for are not missed. An interrupt is
-        raised when all tiles have run.
+        The lanes of a call share a counter of tiles, so those that no helper comes for are not missed.
+
+        Raises:
+            BaseException: an interrupt of the calling thread; all tiles have run.
+            ConvirError: a signal handler forked the process during the call, and this is the child, where the tiles
+                that helpers were running are lost.
         """
-        functions = _functions()
-        if len(jobs) == 1 or not self._taken.acquire(blocking=False):
-            functions.finish(jobs[0], 0, 0, 0)
+        if len(jobs) == 1:
+            self.functions().finish(jobs[0], 0, 0, 0)
             return
-        self._posted, interrupt = 0, None
-        try:
-            self._post(jobs, functions)
-        except BaseException as error:
-            interrupt = error
-        # Nothing below may be left early: a helper could still write to memory that the caller uses again. Not a
-        # function and not a `finally`, because an interrupt could come between its call and its `try`.
-        while True:
-            try:
-                functions.finish(jobs[0], self._address, self._posted, functions.give_way)
-                break
-            except BaseException as error:
-                interrupt = error
-        self._taken.release()
-        if interrupt is not None:
-            raise interrupt
+        _Lanes(self, jobs).run()
 
-    def _post(self, jobs: Sequence[int], functions: _Functions) -> None:
+    def team(self, count: int) -> _Team:
+        """All helpers: ``count`` that are alive, or as many as the system has threads for; for who has the claim."""
+        team = self._team
+        if len(team.helpers) < count or not team.is_whole:
+            while self.start(count):
+                pass
+            team = self._team = _Team.of(self.serving)
+        return team
+
+    def make(self) -> _Helper:
+        return _Helper(self.functions().serve)
+
+    def take_idle(self) -> Sequence[_Helper]:
+        # Nobody waits for a call to end: a signal handler may fork in the thread that is inside it.
+        return () if self.claim.holder else self.serving
+
+    def lose(self, helpers: Iterable[_Helper]) -> None:
+        call = self.claim.holder
+        if not isinstance(call, _Lanes) or call.thread != get_ident():
+            self.claim = Claim()
+            return
+        for helper in helpers:
+            if helper.mailbox[STATE] == RUNNING:
+                helper.mailbox[STATE] = READY
+                call.is_lost = True
+
+
+class _Lanes(Call):
+    """The lanes of a call."""
+
+    __slots__ = ("_crew", "_functions", "_jobs", "_posted", "_team", "is_lost", "thread")
+
+    def __init__(self, crew: Crew, jobs: Sequence[int]) -> None:
+        self.thread = get_ident()
+        self.is_lost = False
+        self._crew, self._functions, self._jobs = crew, crew.functions(), jobs
+        self._team = _NOBODY
+        self._posted = 0
+
+    def begin(self) -> None:
         """Offer every lane but the first to a helper, and wake those that sleep."""
-        count = self._ready(min(len(jobs) - 1, MOST_HELPERS))
-        for place in range(count):
-            self._helpers[place].mailbox[1] = jobs[place + 1]
-        self._posted = count
-        asleep = functions.post(self._address, count)
-        for place in range(count if asleep else 0):
-            if asleep >> place & 1:
-                self._helpers[place].wake()
-
-    def stop(self) -> None:
-        """End all helpers and wait for them, unless a call has them."""
-        # Not waiting: a signal handler may fork in the thread that is inside a call.
-        if not self._taken.acquire(blocking=False):
+        if not self._crew.claim.take(self):
             return
-        for helper in self._helpers:
-            helper.stop()
-        self._helpers.clear()
-        self._taken.release()
+        others = self._jobs[1:]
+        self._team = team = self._crew.team(len(others))
+        helpers = team.helpers[: len(others)]
+        for helper, job in zip(helpers, others, strict=False):
+            helper.mailbox[JOB] = job
+        # Before they are offered: what is not there cannot be taken back, what is there must be.
+        self._posted = len(helpers)
+        if self._functions.post(team.address, self._posted):
+            for helper in helpers:
+                if helper.mailbox[WAKE]:
+                    helper.wake()
+                    helper.mailbox[WAKE] = 0
 
-    def _ready(self, count: int) -> int:
-        """Have ``count`` helpers that are alive, or as many as the system has threads for; returns how many."""
-        if len(self._helpers) >= count and not any(helper.ended for helper in self._helpers):
-            return count
-        alive = [helper for helper in self._helpers if not helper.ended]
-        while len(alive) < count:
-            helper = _Helper()
-            try:
-                helper.start()
-            except RuntimeError:
-                break
-            alive.append(helper)
-        self._helpers = alive
-        self._mailboxes = np.array([helper.address for helper in alive], np.intp)
-        self._address = address_of(self._mailboxes)
-        return min(count, len(alive))
+    def finish(self) -> None:
+        """Run the caller's own lane, and what no helper has begun; wait for the others."""
+        functions, claim = self._functions, self._crew.claim
+        if claim.holder is not self:
+            functions.finish(self._jobs[0], 0, 0, 0)
+            return
+        functions.finish(self._jobs[0], self._team.address, self._posted, functions.give_way)
+        claim.give_up()
 
-
-class _Helper:
-    """A thread that serves its mailbox, and ends when it has slept for long."""
-
-    def __init__(self) -> None:
-        self.mailbox: Array = np.zeros(2, np.intp)
-        self.address: int = self.mailbox.ctypes.data
-        self.ended = False
-        self._stopping = False
-        self._go = Lock()
-        self._go.acquire()
-        self._thread = Thread(target=self._serve, name="convir-native-helper", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread; RuntimeError where the system has none to give."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """There is something in the mailbox."""
-        if self._go.locked():
-            self._go.release()
-
-    def stop(self) -> None:
-        """End the thread, which must have no lane, and wait for it."""
-        self._stopping = True
-        self.wake()
-        self._thread.join(timeout=IDLE_SECONDS)
-
-    def _serve(self) -> None:
-        serve = _functions().serve
-        while self._go.acquire(timeout=IDLE_SECONDS) and not self._stopping:
-            serve(self.address)
-        self.ended = True
-
-
-#: The functions of :mod:`convir.runtime.native.chain` that are called from outside it, and their types.
-_SIGNATURES = {
-    "walk": "void(CPointer(intp), intp)",
-    "post": "intp(CPointer(intp), intp)",
-    "finish": "void(CPointer(intp), CPointer(intp), intp, intp)",
-    "serve": "void(CPointer(intp))",
-    "copy": "void(CPointer(intp))",
-}
-
-
-class _Functions:
-    """The compiled parts, as functions of addresses; Python's other threads run meanwhile."""
-
-    def __init__(self) -> None:
-        jobs = {name: build.job_in(chain, name, signature) for name, signature in _SIGNATURES.items()}
-        build.compile_all(jobs.values())
-        self._code = {name: build.code_of(job) for name, job in jobs.items()}
-        word = ctypes.c_ssize_t
-        self.walk: Any = ctypes.CFUNCTYPE(None, word, word)(self._code["walk"].address)
-        self.post: Any = ctypes.CFUNCTYPE(word, word, word)(self._code["post"].address)
-        self.finish: Any = ctypes.CFUNCTYPE(None, word, word, word, word)(self._code["finish"].address)
-        self.serve: Any = ctypes.CFUNCTYPE(None, word)(self._code["serve"].address)
-        self.copy: int = self._code["copy"].address
-        self.give_way = _give_way()
-
-
-@cache
-def _functions() -> _Functions:
-    return _Functions()
-
-
-def walk() -> Any:
-    """``walk(program, count)``: one call from Python for ``count`` steps."""
-    return _functions().walk
-
-
-def copy_address() -> int:
-    """Where the step that copies bytes lies."""
-    return _functions().copy
-
-
-def address_of(array: Array) -> int:
-    """Where an array's first element lies; a third of the time of ``array.ctypes.data``."""
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def _give_way() -> int:
-    """The address of ``sched_yield``, or 0 where there is none."""
-    try:
-        function = ctypes.CDLL(None).sched_yield
-    except (AttributeError, OSError, TypeError):
-        return 0
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
+    def take_error(self) -> BaseException | None:
+        return lost() if self.is_lost else None
 
 
 _crew = Crew()
@@ -200,18 +169,3 @@ _crew = Crew()
 def run_lanes(jobs: Sequence[int]) -> None:
     """Run lanes by the process's crew: see :meth:`Crew.run`."""
     _crew.run(jobs)
-
-
-def stop_helpers() -> None:
-    """End the helper threads, and wait for them; the next call starts new ones."""
-    _crew.stop()
-
-
-def _renew() -> None:
-    global _crew
-    _crew = Crew()
-
-
-atexit.register(stop_helpers)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=stop_helpers, after_in_child=_renew)

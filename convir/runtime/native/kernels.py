@@ -12,13 +12,14 @@ import numpy as np
 
 from convir.ir import Graph, Node, Op, TensorType, UnsupportedError, Value
 from convir.ir.ops import Constant, CrossEntropy, Region
-from convir.loops import Function, Operand, Processor, program_for, write_function
+from convir.loops import Function, Operand, Processor, identifier, program_for, write_function
 from convir.runtime.build_report import BuildReport
 from convir.runtime.kernel_set import NUMPY, BoundStep
 from convir.runtime.kernels import Array, Step
 from convir.runtime.kernels.loss import require_classes
 from convir.runtime.lanes import LaneSet, Row
-from convir.runtime.native import build, crew, vectors
+from convir.runtime.native import build, vectors
+from convir.runtime.native.entries import entries
 from convir.runtime.native.fallback import numpy_step, warn
 from convir.runtime.native.lanes import NativeLanes
 from convir.runtime.native.listing import listing
@@ -39,9 +40,9 @@ class NativeStep(BoundStep):
     addresses: Array
     arrays: tuple[Array, ...]
 
-    @property
+    @cached_property
     def code(self) -> Any:
-        """The compiled function."""
+        """The compiled function, which stays where it is as long as the step."""
         return compiled(self.function)
 
 
@@ -145,8 +146,12 @@ def function_for(
 ) -> Function | None:
     """The loops of ``op`` on these types, or None where it has none."""
     names = [value.name for value in op.body.inputs] if isinstance(op, Region) else op.operand_names
-    given = [Operand(_parameter(name.rstrip("?")), type) for name, type in zip(names, operands, strict=False)]
     made = [Operand("out" if index == 0 else f"out{index}", type) for index, type in enumerate(results)]
+    given: list[Operand] = []
+    for name, type in zip(names, operands, strict=False):
+        # A variable that hides no function and is no other operand's.
+        taken = {*vars(vectors), *(operand.name for operand in (*made, *given))}
+        given.append(Operand(identifier(name.rstrip("?"), taken), type))
     program = program_for(op, given, made)
     if program is None:
         return None
@@ -161,11 +166,6 @@ def _no_loops(node: Node) -> str:
     if node.op.view:
         return f"{node.name} is a view of its operand and runs nothing"
     return f"NumPy runs {node.name}: there are no loops for this {node.op.name}"
-
-
-def _parameter(name: str) -> str:
-    """An operand's name as a variable that hides no function."""
-    return f"{name}_" if hasattr(vectors, name) else name
 
 
 def compiled(function: Function) -> Any:
@@ -197,7 +197,7 @@ def _chain(steps: Sequence[NativeStep]) -> Step:
     program = np.empty((len(steps), 2), np.intp)
     for row, step in zip(program, steps, strict=True):
         row[:] = step.code.address, step.addresses.ctypes.data
-    run = crew.walk()
+    run = entries().walk
     start, count = program.ctypes.data, len(steps)
 
     def call() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain as joined
 from typing import TYPE_CHECKING, cast
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from convir.runtime.kernels import Array
 from convir.runtime.lanes import Copy, Row
-from convir.runtime.native import chain, crew
+from convir.runtime.native import chain
+from convir.runtime.native.crew import run_lanes
+from convir.runtime.native.entries import address_of, entries
 
 if TYPE_CHECKING:
     from convir.runtime.native.kernels import NativeStep
@@ -21,9 +23,11 @@ class NativeLanes:
 
     Args:
         rows: for each lane, its rows; every step of them is compiled.
+        run: what runs the jobs of the lanes, see :meth:`convir.runtime.native.crew.Crew.run`.
     """
 
-    def __init__(self, rows: Sequence[Sequence[Row]]) -> None:
+    def __init__(self, rows: Sequence[Sequence[Row]], run: Callable[[Sequence[int]], None] = run_lanes) -> None:
+        self._run = run
         self._keep: list[object] = list(rows)
         self._counter = np.zeros(1, np.intp)
         self._kinds = [copy.array.dtype for copy in (*rows[0][0].incoming, *rows[0][0].outgoing)]
@@ -34,9 +38,10 @@ class NativeLanes:
     def run(self, arrays: Sequence[Array]) -> None:
         """Run every tile once, between these arrays of the caller, which are contiguous or copied."""
         held = [np.ascontiguousarray(array, kind) for array, kind in zip(arrays, self._kinds, strict=True)]
-        self._bases[:] = [crew.address_of(array) for array in held]
+        for slot, array in enumerate(held):
+            self._bases[slot] = address_of(array)
         self._counter[0] = 0
-        crew.run_lanes(self._jobs)
+        self._run(self._jobs)
 
     def _job(self, rows: Sequence[Row]) -> int:
         table = self._table([self._row(row) for row in rows])
@@ -48,12 +53,12 @@ class NativeLanes:
     def _row(self, row: Row) -> Array:
         incoming = [self._copy(copy, into_tile=True) for copy in row.incoming]
         outgoing = [self._copy(copy, into_tile=False) for copy in row.outgoing]
-        program = [(crew.copy_address(), where) for where, _ in incoming]
+        program = [(entries().copy, where) for where, _ in incoming]
         for step in row.steps:
             native = cast("NativeStep", step)
             program.append((native.code.address, native.addresses.ctypes.data))
             self._keep.append(native.code)
-        program += [(crew.copy_address(), where) for where, _ in outgoing]
+        program += [(entries().copy, where) for where, _ in outgoing]
         patches = [patch for _, patch in joined(incoming, outgoing)]
         made = np.zeros(chain.ROW_COLUMNS, np.intp)
         made[chain.STEPS], made[chain.PROGRAM] = len(program), self._table(program)

@@ -10,6 +10,11 @@ from typing import Any
 
 from llvmlite import binding as llvm
 
+from convir.runtime.forks import lock_across_forks
+
+#: Held while Numba and LLVM work: they have locks of their own, which a child could inherit.
+llvm_lock = lock_across_forks()
+
 _MAGIC = b"convir machine code 1\n"
 
 
@@ -65,6 +70,11 @@ def load(code: ObjectCode) -> MachineCode:
     Raises:
         RuntimeError: it needs a function that no library of this machine has, or is for another machine.
     """
+    with llvm_lock:
+        return _loaded(code)
+
+
+def _loaded(code: ObjectCode) -> MachineCode:
     _initialize()
     _require(code.externals)
     # The options that Numba's code was made with: LLVM writes the addresses into it now.

@@ -55,20 +55,28 @@ def compile_in_processes(jobs: Sequence[Job], processes: int) -> Generator[Outco
     try:
         for thread in threads:
             thread.start()
-        left = len(jobs)
+        left = dict.fromkeys(jobs)
         while left:
             try:
                 outcome = pool.outcomes.get(timeout=1)
             except Empty:
                 yield None
-                continue
-            left -= 1
+                if _alive(threads):
+                    continue
+                # A signal handler has forked, and this is the child.
+                yield from compile_here(list(left))
+                return
+            del left[outcome[0]]
             yield outcome
     finally:
-        pool.stop()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+        if _alive(threads):
+            pool.stop()
+        for thread in _alive(threads):
+            thread.join()
+
+
+def _alive(threads: Sequence[Thread]) -> Sequence[Thread]:
+    return [thread for thread in threads if thread.is_alive()]
 
 
 class _Pool:

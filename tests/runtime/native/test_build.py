@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from itertools import chain, repeat
 
+import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 
 from support.native_jobs import BROKEN, run, times
 
+import convir
+from convir import nn
 from convir.runtime.native import build, compiler, pool
 from convir.runtime.native.compiler import CompileError
 
@@ -68,6 +73,49 @@ def test_what_cannot_be_compiled_has_a_reason_in_one_line(folder):
         build.code_of(BROKEN)
     assert counts(build.compile_all([BROKEN])) == (0, 0, 0, 1)
     assert len(list(folder.iterdir())) == 1
+
+
+def test_what_was_asked_for_last_is_kept(monkeypatch):
+    monkeypatch.setattr(build, "KEPT", 3)
+    for factor in (1, 2, 3, 1, 4):
+        build.compile_all([times(factor)])
+    assert set(build._known) == {times(3), times(1), times(4)}
+    assert run(times(2)) == [2, 4, 6, 8]
+    assert counts(build.compile_all([times(1), times(3)])) == (0, 1, 1, 0)
+
+
+def test_all_functions_of_one_program_are_kept(monkeypatch):
+    monkeypatch.setattr(build, "KEPT", 2)
+    jobs = [BROKEN, *map(times, range(1, 5))]
+    build.compile_all(jobs)
+    assert counts(build.compile_all(jobs)) == (0, 0, 4, 1)
+    assert set(build.failures(jobs)) == {BROKEN}
+    build.compile_all([times(5)])
+    assert len(build._known) == 2
+
+
+def test_a_function_lives_as_long_as_somebody_can_call_it(monkeypatch):
+    monkeypatch.setattr(build, "KEPT", 1)
+    code = weakref.ref(build.code_of(times(2)))
+    entry = build.entry(build.code_of(times(2)))
+    build.compile_all([times(3)])
+    gc.collect()
+    assert code() is not None
+    del entry
+    gc.collect()
+    assert code() is None
+
+
+def test_a_program_keeps_its_functions(monkeypatch):
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(48, 2))
+    x = np.random.default_rng(0).standard_normal((4, 1, 6, 6)).astype("f4")
+    expected = convir.compile(model, x.shape)(x)
+    monkeypatch.setattr(build, "KEPT", 1)
+    compiled = convir.compile(model, x.shape, backend="numba", tile=2)
+    build.compile_all([times(2)])
+    gc.collect()
+    assert set(build._known) == {times(2)}
+    np.testing.assert_allclose(compiled(x), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

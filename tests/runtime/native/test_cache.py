@@ -45,12 +45,12 @@ def test_damaged_files_are_made_again(folder, monkeypatch):
     files = sorted(folder.iterdir())
     assert [file.name for file in files] == sorted(f"{job.key}.native" for job in jobs)
     for damaged in (b"", b"convir machine code 1\n", files[0].read_bytes()[:-1], b"\0" * 5000):
-        whole = files[0].read_bytes()
         files[0].write_bytes(damaged)
         monkeypatch.setattr(build, "_known", {})
         report = build.compile_all(jobs)
         assert (report.compiled, report.loaded) == (1, 1)
-        assert len(files[0].read_bytes()) == len(whole)
+        # Not the same bytes: Numba numbers the functions that it compiles, and the number is in the name.
+        assert ObjectCode.from_bytes(files[0].read_bytes()) is not None
         assert [run(job)[0] for job in jobs] == [2, 3]
 
 

@@ -1,0 +1,238 @@
+"""Which strategy a convolution gets: by name, by pattern, by default; and what happens where one refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.conv_cases import ConvCase
+from support.graphs import joint
+
+import convir
+from convir import UnsupportedError, nn
+from convir.ir import Graph, TensorType
+from convir.ir.ops import Conv2d, ConvOp
+from convir.passes.lower_conv import LowerConv, Strategy, strategy
+from convir.passes.lower_conv.strategy import takes_every
+
+NAIVE = strategy("naive")
+seen: list[tuple[ConvOp, TensorType, TensorType]] = []
+
+
+def refuses_five_channels(op: ConvOp, image: TensorType, weight: TensorType) -> str | None:
+    seen.append((op, image, weight))
+    return f"needs 5 input channels, and there are {image.shape[1]}" if image.shape[1] != 5 else None
+
+
+#: Leaves convolutions of five channels as they are, and takes no others.
+FIVE = Strategy("five", "for tests", NAIVE.conv2d, NAIVE.grad_input, NAIVE.grad_weight, refuses_five_channels)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        self.stem = nn.Conv2d(3, 5, 3)
+        self.features = nn.Sequential(nn.Conv2d(5, 4, 1), nn.Conv2d(4, 5, 1))
+        self.head = nn.Conv2d(5, 2, 1)
+
+    def forward(self, x):
+        return self.head(self.features(self.stem(x)))
+
+
+def net() -> Graph:
+    return convir.trace(Net(), (2, 3, 5, 5))
+
+
+NODES = ("stem", "conv2d", "conv2d_1", "head")
+FITTING = ("conv2d", "head")
+
+
+def chosen(choice, default="im2col") -> dict[str, str]:
+    return {row.node: row.strategy for row in LowerConv(choice, default).lowering(net()).rows}
+
+
+def left(choice, default="im2col") -> list[str]:
+    lowered = LowerConv(choice, default)(net())
+    return [node.name for node in lowered.nodes if isinstance(node.op, Conv2d)]
+
+
+def test_the_rows_are_what_the_pass_does():
+    for choice in ("naive", "im2col", FIVE, {"head": "naive"}, {"conv2d*": "naive", "head": FIVE}):
+        names = {"naive", "five"}
+        assert left(choice) == [node for node, name in chosen(choice).items() if name in names]
+
+
+def test_one_name_is_for_all():
+    assert chosen("direct") == dict.fromkeys(NODES, "direct")
+
+
+def test_what_the_name_for_all_refuses_gets_the_default_and_it_shows():
+    lowering = LowerConv(FIVE, "direct").lowering(net())
+    assert {row.node: row.strategy for row in lowering.rows} == {
+        node: "five" if node in FITTING else "direct" for node in NODES
+    }
+    assert all(row.asked == "five" for row in lowering.rows)
+    assert {row.node: row.reason for row in lowering.refused} == {
+        "stem": "five needs 5 input channels, and there are 3",
+        "conv2d_1": "five needs 5 input channels, and there are 4",
+    }
+    assert "2 of 4 convolutions are not computed as was asked." in str(lowering)
+    assert "five needs 5 input channels, and there are 4" in lowering.table().text(width=200)
+
+
+def test_nothing_is_said_to_be_refused_where_nothing_is():
+    lowering = LowerConv("im2col").lowering(net())
+    assert lowering.refused == ()
+    assert "not computed" not in str(lowering)
+
+
+def test_as_plain_types():
+    data = json.loads(json.dumps(LowerConv({"head": FIVE}).lowering(net()).to_json()))
+    assert data["schema"] == "convir.lowering/1"
+    assert data["rows"][2:] == [
+        {"node": "conv2d_1", "strategy": "im2col", "asked": "", "reason": ""},
+        {"node": "head", "strategy": "five", "asked": "five", "reason": ""},
+    ]
+
+
+def test_the_default_of_what_is_not_named():
+    assert chosen({"head": "naive"}, "direct") == {**dict.fromkeys(NODES, "direct"), "head": "naive"}
+    assert chosen({}) == dict.fromkeys(NODES, "im2col")
+
+
+def test_patterns():
+    assert chosen({"conv2d*": "naive"}) == {
+        "stem": "im2col",
+        "conv2d": "naive",
+        "conv2d_1": "naive",
+        "head": "im2col",
+    }
+    assert chosen({"*": "naive"}) == dict.fromkeys(NODES, "naive")
+    assert chosen({"conv2d_[0-9]": "naive"})["conv2d"] == "im2col"
+    assert chosen({"????": "naive"}) == {**dict.fromkeys(NODES, "im2col"), "stem": "naive", "head": "naive"}
+
+
+def test_the_first_pattern_that_fits_holds():
+    assert chosen({"conv2d": "direct", "conv2d*": "naive", "*": "im2col"}) == {
+        "stem": "im2col",
+        "conv2d": "direct",
+        "conv2d_1": "naive",
+        "head": "im2col",
+    }
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["*", "s*", "*d*", "conv2d*", "?????*", *NODES]), st.sampled_from(["naive", "im2col"])
+        ),
+        max_size=4,
+        unique_by=lambda pair: pair[0],
+    )
+)
+def test_any_patterns_by_their_definition(pairs):
+    """``re`` instead of ``fnmatch``, one convolution at a time; a key that decides nothing is an error."""
+    import re
+
+    def fits(key: str, node: str) -> bool:
+        return re.fullmatch(key.replace("*", ".*").replace("?", "."), node) is not None
+
+    first = {node: next((pair for pair in pairs if fits(pair[0], node)), None) for node in NODES}
+    if {key for key, _ in pairs} - {pair[0] for pair in first.values() if pair}:
+        with pytest.raises(UnsupportedError, match="conv= names"):
+            chosen(dict(pairs))
+    else:
+        assert chosen(dict(pairs), "direct") == {node: pair[1] if pair else "direct" for node, pair in first.items()}
+
+
+def test_a_name_with_the_characters_of_a_pattern_is_a_name():
+    graph = ConvCase().graph("float32")
+    (node,) = graph.nodes
+    odd = graph.replace(nodes=(node.__class__(node.op, node.inputs, node.outputs, origin="a[0]"),))
+    assert [row.asked for row in LowerConv({"a[0]": "naive"}).lowering(odd).rows] == ["naive"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"tail": "naive"}, "conv= names tail, but the convolutions are: conv2d, conv2d_1, head, stem"),
+        ({"features.*": "naive", 3: "naive"}, r"conv= names 3, features\.\*, but the convolutions are"),
+        ({"": "naive"}, "conv= names , but the convolutions are"),
+        (
+            {"c*": "naive", "head": "direct", "conv2d_1": "direct"},
+            r"conv= names conv2d_1, but .* fits \(conv2d_1\) has a key before it, c\*, .*: put conv2d_1 before",
+        ),
+        ({"*": "naive", "s*": "naive"}, r"names s\*, but every convolution that it fits \(stem\) has a key before it"),
+        ({"*": "wino"}, "unknown lowering strategy 'wino' for conv2d; there are: naive, im2col"),
+        ({"*": None}, "unknown lowering strategy None"),
+    ],
+    ids=str,
+)
+def test_keys_that_decide_nothing_are_errors(choice, message):
+    with pytest.raises(UnsupportedError, match=message):
+        chosen(choice)
+
+
+def test_an_unknown_default_is_an_error():
+    with pytest.raises(UnsupportedError, match="unknown lowering strategy 'wino'"):
+        chosen("naive", "wino")
+
+
+@pytest.mark.parametrize("key", ["stem", "s*"])
+def test_a_named_strategy_that_refuses_is_an_error_with_its_place(key):
+    with pytest.raises(UnsupportedError) as caught:
+        chosen({key: FIVE})
+    assert caught.value.message == (
+        "the strategy five cannot compute stem: it needs 5 input channels, and there are 3; "
+        "name another one for it in conv=, or none for the default"
+    )
+    assert caught.value.where.startswith("conv2d at stem (test_choose_strategy.py:")
+
+
+def test_a_default_that_refuses_is_an_error_too():
+    with pytest.raises(UnsupportedError, match=r"five cannot compute stem: it needs .*; it is the default here"):
+        chosen({"head": "naive"}, FIVE)
+    with pytest.raises(UnsupportedError, match="five cannot compute stem"):
+        chosen(FIVE, FIVE)
+
+
+def test_the_default_strategies_refuse_nothing():
+    """They are what a refused convolution gets."""
+    for name in ("im2col", convir.runtime.NUMPY.conv, "direct"):
+        assert strategy(name).refuses is takes_every
+
+
+def test_forward_and_both_gradients_are_refused_by_the_same_types():
+    seen.clear()
+    case = ConvCase(channels=5, filters=3, kernel=(3, 2), padding=(1, 0), stride=(2, 1))
+    (row,) = LowerConv(FIVE).lowering(joint(case.graph("float64"))).rows
+    assert (row.node, row.strategy) == ("y", "five")
+    assert len(seen) == 3
+    assert {(image, weight) for _, image, weight in seen} == {
+        (TensorType(case.shapes["x"], "float64"), TensorType(case.shapes["w"], "float64"))
+    }
+    assert {op.name for op, _, _ in seen} == {"conv2d", "conv2d_grad_input", "conv2d_grad_weight"}
+
+
+def test_gradients_go_with_their_convolution():
+    lowered = LowerConv({"stem": "im2col", "*": "naive"})(joint(net()))
+    assert {node.origin for node in lowered.nodes if isinstance(node.op, ConvOp)} == set(NODES) - {"stem"}
+
+
+def test_a_compiled_model_shows_its_lowering():
+    compiled = convir.compile(Net(), (2, 3, 5, 5), conv=FIVE)
+    assert {row.node: (row.strategy, bool(row.reason)) for row in compiled.lowering.rows} == {
+        node: ("five", False) if node in FITTING else (convir.runtime.NUMPY.conv, True) for node in NODES
+    }
+    assert convir.compile(Net(), (2, 3, 5, 5), passes=[]).lowering.rows == ()
+
+
+def test_a_pipeline_may_lower_twice():
+    passes = [LowerConv({"stem": "im2col"}, "naive"), LowerConv("direct")]
+    rows = convir.compile(Net(), (2, 3, 5, 5), passes=passes).lowering.rows
+    assert [(row.node, row.strategy) for row in rows] == [
+        ("stem", "im2col"),
+        *((node, "naive") for node in NODES[1:]),
+        *((node, "direct") for node in NODES[1:]),
+    ]

@@ -1,0 +1,254 @@
+"""Words that several threads look at: each function alone against Python's integers, and many threads at once."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convir.runtime.native import build
+from convir.runtime.native.compiler import Job
+
+THREADS, ROUNDS = 4, 400_000
+
+MODULE = '''
+from convir.runtime.native.atomics import (
+    address_of, call, copy_bytes, exchange, fetch_add, pause, peek, poke, replace_if, words
+)
+
+
+def add(address, value):
+    return fetch_add(address, value)
+
+
+def swap(address, value):
+    return exchange(address, value)
+
+
+def compare(address, expected, value):
+    return 1 if replace_if(address, expected, value) else 0
+
+
+def load(address):
+    return peek(address)
+
+
+def store(address, value):
+    poke(address, value)
+    return 0
+
+
+def copy(target, source, count):
+    copy_bytes(target, source, count)
+    return 0
+
+
+def there_and_back(address):
+    return address_of(words(address))
+
+
+def second(address):
+    return words(address)[1]
+
+
+def increment(numbers):
+    numbers[0] += 1
+
+
+def call_it(function, address):
+    call(function, address)
+    return 0
+
+
+def rest():
+    pause()
+    return 0
+
+
+def draw(counter, drawn, rounds):
+    """Every number of a counter goes to one thread."""
+    out = words(drawn)
+    for turn in range(rounds):
+        out[turn] = fetch_add(counter, 1)
+    return 0
+
+
+def pass_on(word, held, rounds):
+    """Leave a token, take another."""
+    mine = words(held)
+    for turn in range(rounds):
+        mine[0] = exchange(word, mine[0])
+    return 0
+
+
+def locked(lock, count, rounds):
+    """Plain additions behind a lock that turns from 0 to 1 and back."""
+    number = words(count)
+    for turn in range(rounds):
+        while not replace_if(lock, 0, 1):
+            pause()
+        number[0] += 1
+        poke(lock, 0)
+    return 0
+
+
+def send(flag, message, rounds):
+    """Write a message, say so, wait for the answer; returns how many were answered in time."""
+    text = words(message)
+    for turn in range(1, rounds + 1):
+        text[0] = 3 * turn
+        text[1] = 5 * turn
+        poke(flag, turn)
+        looks = 0
+        while peek(flag) != -turn:
+            pause()
+            looks += 1
+            if looks == 100000000:
+                return turn - 1
+    return rounds
+
+
+def receive(flag, message, rounds):
+    """Wait for each message and answer; returns how many were whole."""
+    text = words(message)
+    whole = 0
+    for turn in range(1, rounds + 1):
+        looks = 0
+        while peek(flag) != turn:
+            pause()
+            looks += 1
+            if looks == 100000000:
+                return whole
+        if text[0] == 3 * turn and text[1] == 5 * turn:
+            whole += 1
+        poke(flag, -turn)
+    return whole
+'''
+
+WORD = st.integers(-(2**63), 2**63 - 1)
+
+
+def compiled(name: str, arguments: int) -> object:
+    """A function of the module, called without the GIL."""
+    signature = f"intp({', '.join(['intp'] * arguments)})"
+    code = build.code_of(Job(name, MODULE, signature))
+    function = ctypes.CFUNCTYPE(ctypes.c_ssize_t, *[ctypes.c_ssize_t] * arguments)(code.address)
+    function.code = code
+    return function
+
+
+@pytest.fixture(scope="module")
+def functions():
+    counts = {"add": 2, "swap": 2, "compare": 3, "load": 1, "store": 2, "copy": 3, "there_and_back": 1, "second": 1}
+    counts |= {"call_it": 2, "rest": 0, "draw": 3, "pass_on": 3, "locked": 3, "send": 3, "receive": 3}
+    return {name: compiled(name, count) for name, count in counts.items()}
+
+
+def word(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def at_once(*calls) -> list[int]:
+    """What functions return that run in threads of their own, all at once."""
+    barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(place, function, arguments):
+        barrier.wait()
+        results[place] = function(*arguments)
+
+    threads = [
+        threading.Thread(target=run, args=(place, function, arguments))
+        for place, (function, *arguments) in enumerate(calls)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def wrapped(value: int) -> int:
+    """As a 64-bit number."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+@given(WORD, WORD, WORD)
+def test_one_thread(functions, before, value, other):
+    number = word(7, before, 9)
+    place = number.ctypes.data + 8
+    assert functions["load"](place) == before
+    assert functions["add"](place, value) == before
+    assert functions["load"](place) == wrapped(before + value)
+    assert functions["swap"](place, other) == wrapped(before + value)
+    assert functions["compare"](place, wrapped(other + 1), value) == 0
+    assert number[1] == other
+    assert functions["compare"](place, other, value) == 1
+    assert number[1] == value
+    functions["store"](place, before)
+    assert number.tolist() == [7, before, 9]
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(0, 40), st.integers(0, 40))
+def test_copied_bytes(functions, content, skip, gap):
+    source = np.frombuffer(content, np.uint8)
+    skip = min(skip, len(source))
+    target = np.zeros(len(source) + gap + 1, np.uint8)
+    functions["copy"](target.ctypes.data + gap, source.ctypes.data + skip, len(source) - skip)
+    expected = bytes(gap) + content[skip:]
+    assert target.tobytes() == expected + bytes(target.size - len(expected))
+
+
+def test_pointers(functions):
+    numbers = word(11, 22)
+    assert functions["there_and_back"](numbers.ctypes.data) == numbers.ctypes.data
+    assert functions["second"](numbers.ctypes.data) == 22
+
+
+def test_a_call_of_compiled_code(functions):
+    increment, numbers = build.code_of(Job("increment", MODULE, "void(CPointer(intp))")), word(41)
+    functions["call_it"](increment.address, numbers.ctypes.data)
+    assert numbers[0] == 42
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64", "riscv64"])
+def test_resting_is_nothing_where_the_processor_has_no_such_instruction(machine, monkeypatch):
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("the names are those of another processor")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert compiled("rest", 0)() == 0
+
+
+def test_every_number_is_drawn_once(functions):
+    counter, drawn = word(0), np.zeros((THREADS, ROUNDS), np.int64)
+    at_once(*[(functions["draw"], counter.ctypes.data, row.ctypes.data, ROUNDS) for row in drawn])
+    np.testing.assert_array_equal(np.sort(drawn, axis=None), np.arange(THREADS * ROUNDS))
+    # A thread's numbers grow: what it draws later was not there before.
+    assert (np.diff(drawn, axis=1) > 0).all()
+
+
+def test_no_token_is_lost(functions):
+    left, held = word(0), np.arange(1, THREADS + 1)[:, None].astype(np.int64)
+    at_once(*[(functions["pass_on"], left.ctypes.data, row.ctypes.data, ROUNDS) for row in held])
+    assert sorted([*left, *held.ravel()]) == list(range(THREADS + 1))
+
+
+def test_a_lock_keeps_others_out(functions):
+    lock, count = word(0), word(0)
+    at_once(*[(functions["locked"], lock.ctypes.data, count.ctypes.data, ROUNDS // 20)] * 2)
+    assert (lock[0], count[0]) == (0, 2 * ROUNDS // 20)
+
+
+def test_who_sees_a_flag_sees_what_was_written_before(functions):
+    flag, message = word(0), word(0, 0)
+    sent, whole = at_once(
+        *[(functions[name], flag.ctypes.data, message.ctypes.data, 200) for name in ("send", "receive")]
+    )
+    assert (sent, whole) == (200, 200)
