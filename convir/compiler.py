@@ -57,7 +57,7 @@ def pipeline(
         raise UnsupportedError(f"unknown pool={pool!r}; there are: {', '.join(POOLS)}")
     lower_pool = [LowerPool()] if pool == "taps" else []
     kernels = kernels_for(backend)
-    lower_conv = LowerConv(kernels.conv if conv is None else conv, kernels.conv)
+    lower_conv = LowerConv({} if conv is None else conv, kernels.conv)
     fuse_regions = [FuseRegions()] if kernels.fuses else []
     wrt = (wrt,) if isinstance(wrt, str) else wrt
     if inference:

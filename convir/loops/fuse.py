@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from convir.ir import TensorType
 from convir.loops.affine import Affine, Axis, variable
+from convir.loops.blocks import in_blocks
 from convir.loops.expr import Expr, Index, Load, Reduce, transform, walk
 from convir.loops.nest import Nest, Program, Store, Together, simplified
 
@@ -27,6 +28,10 @@ def fused(program: Program) -> Program:
     parts: list[Nest | Together] = list(nests)
     for name in list(temporaries):
         parts = _row_by_row(parts, name, temporaries)
+    if all(isinstance(part, Nest) for part in parts):
+        blocked = in_blocks([part for part in parts if isinstance(part, Nest)], temporaries)
+        if blocked is not None:
+            parts, temporaries = list(blocked[0]), blocked[1]
     used = {operand for part in parts for operand in part.operands()}
     return Program(tuple(parts), tuple((name, type) for name, type in temporaries.items() if name in used))
 

@@ -66,6 +66,15 @@ class Nest:
         stores = (Store(s.operand, move(s.offset), moved(s.value, move)) for s in self.stores)
         return replace(self, stores=tuple(stores))
 
+    def relocated(self, place: Callable[[str, Affine], Affine]) -> Nest:
+        """The same with ``place(operand, offset)`` for where each operand is read and written."""
+
+        def change(part: Expr) -> Expr | None:
+            return replace(part, offset=place(part.operand, part.offset)) if isinstance(part, Load) else None
+
+        stores = (Store(s.operand, place(s.operand, s.offset), transform(s.value, change)) for s in self.stores)
+        return replace(self, stores=tuple(stores))
+
 
 @dataclass(frozen=True)
 class Together:

@@ -16,13 +16,15 @@ from convir.ir.ops import (
     MaxPool2dTaps,
     Region,
     UnaryOp,
+    WinogradInput,
+    WinogradOutput,
 )
 
 #: What follows in a region: element by element, or a pooling.
-EPILOGUES = (UnaryOp, BinaryOp, ActivationGradOp, MaxPool2dTaps, AvgPool2dTaps, MaxPool2dGradTaps)
+EPILOGUES = (UnaryOp, BinaryOp, ActivationGradOp, MaxPool2dTaps, AvgPool2dTaps, MaxPool2dGradTaps, WinogradOutput)
 
 #: What a region begins with: a convolution or a matrix product, or something that is computed element by element.
-ANCHORS = (Conv2dDirect, MatMul, UnaryOp, BinaryOp, ActivationGradOp)
+ANCHORS = (Conv2dDirect, WinogradInput, MatMul, UnaryOp, BinaryOp, ActivationGradOp)
 
 
 #: Nodes of a region: a function of many more takes long to compile and gains nothing.
@@ -54,7 +56,7 @@ class _Fusion:
     def run(self) -> Graph:
         for node in self.graph.nodes:
             self.groups[node.name] = [*self._before(node), node]
-        merged = {node.name for group in self.groups.values() if len(group) > 1 for node in group[:-1]}
+        merged = {node.name for group in self.groups.values() for node in group[:-1] if self._read_by_its_group(node)}
         nodes: list[Node] = []
         for name, group in self.groups.items():
             if name not in merged:
@@ -64,15 +66,26 @@ class _Fusion:
 
     def _before(self, node: Node) -> list[Node]:
         """The group that ``node`` joins, which is then no group of its own any more."""
-        if len(node.outputs) != 1 or not (node.op.view or isinstance(node.op, EPILOGUES)):
+        if len(node.outputs) != 1 or not (node.op.view or isinstance(node.op, EPILOGUES) or self._multiplies(node)):
             return []
         for value in node.inputs:
             group = self.groups.get(value.name)
             if group is None or not isinstance(group[0].op, ANCHORS) or len(group) >= MOST_NODES:
                 continue
-            if self._read_here_only(value):
+            if self._read_here_only(value) or all(_again(member) for member in group):
                 return group
         return []
+
+    def _multiplies(self, node: Node) -> bool:
+        """Whether this is the product between Winograd's transforms."""
+        if not isinstance(node.op, MatMul) or node.op.transpose_b:
+            return False
+        group = self.groups.get(node.inputs[1].name, [])
+        return any(isinstance(member.op, WinogradInput) for member in group) and all(map(_again, group))
+
+    def _read_by_its_group(self, node: Node) -> bool:
+        """Whether nobody but a group needs this member of it, as opposed to those that a region computes again."""
+        return not _again(node) or all(self._read_here_only(value) for value in node.outputs)
 
     def _read_here_only(self, value: Value) -> bool:
         return value.name not in self.results and len(self.graph.consumers[value.name]) == 1
@@ -92,6 +105,11 @@ class _Fusion:
             origin=anchor.origin,
             made_by=self.made_by,
         )
+
+
+def _again(node: Node) -> bool:
+    """Whether a region computes this again where others read it too: less work than keeping the result."""
+    return node.op.view or isinstance(node.op, WinogradInput)
 
 
 def _without_last_views(group: Sequence[Node]) -> tuple[list[Node], list[Node]]:

@@ -37,8 +37,8 @@ class KernelSet(Protocol):
         """What users type for it."""
 
     @property
-    def conv(self) -> str:
-        """The lowering strategy of convolution that suits it, by name."""
+    def conv(self) -> tuple[str, ...]:
+        """The lowering strategies of convolution that suit it, by name, in order of preference."""
 
     @property
     def lane_flops(self) -> int:
@@ -77,7 +77,7 @@ class NumpyKernels:
     """Every node by itself, by NumPy."""
 
     name = "numpy"
-    conv = "toeplitz"
+    conv = ("toeplitz",)
     fuses = False
     #: Some 300 microseconds: waking a thread takes 60, and the threads wait for each other's Python.
     lane_flops = 12_000_000

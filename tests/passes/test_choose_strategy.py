@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.conv_cases import ConvCase
-from support.graphs import joint
+from support.graphs import graph_of, joint
 
 import convir
 from convir import UnsupportedError, nn
@@ -199,7 +199,7 @@ def test_a_default_that_refuses_is_an_error_too():
 
 def test_the_default_strategies_refuse_nothing():
     """They are what a refused convolution gets."""
-    for name in ("im2col", convir.runtime.NUMPY.conv, "direct"):
+    for name in ("im2col", *convir.runtime.NUMPY.conv[-1:], "direct"):
         assert strategy(name).refuses is takes_every
 
 
@@ -223,7 +223,7 @@ def test_gradients_go_with_their_convolution():
 def test_a_compiled_model_shows_its_lowering():
     compiled = convir.compile(Net(), (2, 3, 5, 5), conv=FIVE)
     assert {row.node: (row.strategy, bool(row.reason)) for row in compiled.lowering.rows} == {
-        node: ("five", False) if node in FITTING else (convir.runtime.NUMPY.conv, True) for node in NODES
+        node: ("five", False) if node in FITTING else (convir.runtime.NUMPY.conv[-1], True) for node in NODES
     }
     assert convir.compile(Net(), (2, 3, 5, 5), passes=[]).lowering.rows == ()
 
@@ -236,3 +236,19 @@ def test_a_pipeline_may_lower_twice():
         *((node, "naive") for node in NODES[1:]),
         *((node, "direct") for node in NODES[1:]),
     ]
+
+
+def test_of_several_defaults_the_first_that_takes_a_convolution_and_pays():
+    def rows(*shapes: tuple[int, ...], **attributes) -> str:
+        graph = graph_of(Conv2d(**attributes), *shapes)
+        (row,) = LowerConv({}, ("winograd_4x4", "direct")).lowering(graph).rows
+        return row.strategy
+
+    assert rows((8, 32, 16, 16), (32, 32, 3, 3)) == "winograd_4x4"
+    assert rows((8, 32, 16, 16), (32, 32, 3, 3), stride=(2, 1)) == "direct"
+    assert rows((8, 32, 16, 16), (32, 32, 3, 3), dilation=(1, 2)) == "direct"
+    assert rows((8, 32, 16, 16), (32, 32, 1, 1)) == "direct"
+    assert rows((8, 32, 16, 16), (32, 4, 3, 3), groups=8) == "direct"
+    assert rows((1, 8, 16, 16), (8, 8, 3, 3)) == "direct"
+    assert rows((8, 32, 4, 4), (32, 32, 3, 3)) == "direct"
+    assert rows((8, 32, 9, 9), (32, 32, 9, 9)) == "direct"

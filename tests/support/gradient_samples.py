@@ -26,9 +26,6 @@ from convir.ir.ops import (
     CrossEntropy,
     CrossEntropyGrad,
     DepthToSpace,
-    DepthwiseConv2d,
-    DepthwiseConv2dGradInput,
-    DepthwiseConv2dGradWeight,
     Dilate2d,
     Div,
     DropoutMask,
@@ -36,9 +33,6 @@ from convir.ir.ops import (
     Flatten,
     FlipWeight,
     Im2col,
-    Im2colMatMul,
-    Im2colMatMulGradInput,
-    Im2colMatMulGradWeight,
     Literal,
     Log,
     MatMul,
@@ -58,9 +52,6 @@ from convir.ir.ops import (
     Relu,
     ReluGrad,
     Reshape,
-    ShiftedMatMul,
-    ShiftedMatMulGradInput,
-    ShiftedMatMulGradWeight,
     Sigmoid,
     SigmoidGrad,
     Slice2d,
@@ -74,7 +65,13 @@ from convir.ir.ops import (
     ToeplitzWeight,
     ToeplitzWeightGrad,
     Transpose,
+    WinogradInput,
+    WinogradOutput,
+    WinogradOutputGrad,
+    WinogradWeight,
+    WinogradWeightGrad,
 )
+from support.conv_samples import CONV_SAMPLES
 
 Sample = tuple[Op, Sequence[np.ndarray]]
 _rng = np.random.default_rng(7)
@@ -176,72 +173,6 @@ def _direct_grads() -> list[Sample]:
     ]
 
 
-def _depthwise() -> list[Sample]:
-    """Images in components: of stride (2, 1) they are (C, 2*H, W, N)."""
-    x, w, b = normal(3, 8, 5, 2), normal(6, 1, 3, 2), normal(6)
-    strided = {"stride": (2, 1), "dilation": (1, 2)}
-    return [
-        (DepthwiseConv2d(), [normal(2, 4, 3, 3), normal(2, 1, 3, 2)]),
-        (DepthwiseConv2d(**strided), [x, w, b]),
-        (DepthwiseConv2d(**strided, activation="tanh"), [x, w, b]),
-        (DepthwiseConv2d(activation="sigmoid"), [normal(1, 1, 1, 1), normal(2, 1, 1, 1), normal(2)]),
-    ]
-
-
-def _depthwise_grads() -> list[Sample]:
-    strided = {"stride": (2, 1), "dilation": (1, 2)}
-    dy = normal(6, 3, 3, 2)
-    return [
-        (DepthwiseConv2dGradInput(**strided, multiplier=2), [dy, normal(6, 1, 3, 2)]),
-        (DepthwiseConv2dGradWeight(**strided, kernel_size=(3, 2)), [dy, normal(3, 8, 5, 2)]),
-        (DepthwiseConv2dGradInput(), [normal(2, 2, 2, 3), normal(2, 1, 3, 2)]),
-        (DepthwiseConv2dGradWeight(kernel_size=(3, 2)), [normal(2, 2, 2, 3), normal(2, 4, 3, 3)]),
-    ]
-
-
-def _shifted() -> list[Sample]:
-    """Images in components, weights taps first."""
-    strided = {"stride": (2, 1), "dilation": (1, 2), "groups": 2, "rows": 2}
-    return [
-        (ShiftedMatMul(), [normal(2, 4, 3, 3), normal(3, 2, 3, 2)]),
-        (ShiftedMatMul(**strided), [normal(4, 8, 5, 2), normal(3, 2, 6, 2), normal(6)]),
-        (ShiftedMatMul(rows=9, activation="tanh"), [normal(1, 3, 3, 1), normal(2, 2, 2, 1), normal(2)]),
-    ]
-
-
-def _shifted_grads() -> list[Sample]:
-    strided = {"stride": (2, 1), "dilation": (1, 2), "groups": 2, "rows": 2}
-    dy = normal(6, 3, 3, 2)
-    return [
-        (ShiftedMatMulGradInput(**strided), [dy, normal(3, 2, 6, 2)]),
-        (ShiftedMatMulGradWeight(**strided, kernel_size=(3, 2)), [dy, normal(4, 8, 5, 2)]),
-        (ShiftedMatMulGradInput(rows=3), [normal(3, 2, 2, 3), normal(3, 2, 3, 2)]),
-        (ShiftedMatMulGradWeight(kernel_size=(3, 2)), [normal(3, 2, 2, 3), normal(2, 4, 3, 3)]),
-    ]
-
-
-def _patch_products() -> list[Sample]:
-    """Blocks of rows, of pixels and of samples; of groups and of channels."""
-    strided = {"stride": (2, 1), "dilation": (1, 2), "groups": 2}
-    x, w, b = normal(4, 6, 5, 2), normal(6, 2, 3, 2), normal(6)
-    return [
-        (Im2colMatMul(channels=2, columns=12), [normal(2, 5, 4, 3), normal(3, 2, 3, 2)]),
-        (Im2colMatMul(**strided, channels=2, columns=3, activation="tanh"), [x, w, b]),
-        (Im2colMatMul(**strided, channels=5, columns=1), [x, w, b]),
-    ]
-
-
-def _patch_product_grads() -> list[Sample]:
-    strided = {"stride": (2, 1), "dilation": (1, 2), "groups": 2}
-    dy = normal(6, 2, 3, 2)
-    return [
-        (Im2colMatMulGradInput(**strided, columns=3, input_size=(6, 5)), [dy, normal(6, 2, 3, 2)]),
-        (Im2colMatMulGradWeight(**strided, columns=3, kernel_size=(3, 2)), [dy, normal(4, 6, 5, 2)]),
-        (Im2colMatMulGradInput(channels=2, columns=9, input_size=(4, 3)), [normal(3, 2, 2, 3), normal(3, 2, 3, 2)]),
-        (Im2colMatMulGradWeight(channels=2, columns=2, kernel_size=(3, 2)), [normal(3, 2, 2, 3), normal(2, 4, 3, 3)]),
-    ]
-
-
 def _region(*steps: tuple[Op, list[int]], inputs: Sequence[tuple[int, ...]]) -> Region:
     """A region of ops, each with the places of its operands among inputs and earlier results."""
     builder = Builder("region")
@@ -330,15 +261,7 @@ SAMPLES: dict[type[Op], list[Sample]] = {
     Conv2dGradInput: _conv_grads()[1::2],
     Conv2dDirect: _directs(),
     Conv2dDirectGradWeight: _direct_grads(),
-    DepthwiseConv2d: _depthwise(),
-    DepthwiseConv2dGradInput: _depthwise_grads()[::2],
-    DepthwiseConv2dGradWeight: _depthwise_grads()[1::2],
-    ShiftedMatMul: _shifted(),
-    ShiftedMatMulGradInput: _shifted_grads()[::2],
-    ShiftedMatMulGradWeight: _shifted_grads()[1::2],
-    Im2colMatMul: _patch_products(),
-    Im2colMatMulGradInput: _patch_product_grads()[::2],
-    Im2colMatMulGradWeight: _patch_product_grads()[1::2],
+    **CONV_SAMPLES,
     FlipWeight: [(FlipWeight(), [normal(3, 2, 2, 3)]), (FlipWeight(2), [normal(4, 3, 1, 2)])],
     DepthToSpace: [(DepthToSpace((3, 2)), [normal(12, 2, 2, 3)])],
     SpaceToDepth: [(SpaceToDepth((3, 2)), [normal(2, 6, 4, 3)])],
@@ -354,6 +277,17 @@ SAMPLES: dict[type[Op], list[Sample]] = {
     Im2col: [(Im2col((2, 3), (2, 1), (1, 2)), [normal(2, 5, 7, 2)])],
     Col2im: [(Col2im((2, 3), (2, 1), (1, 2), (5, 7)), [normal(12, 12)])],
     MaxPool2d: [*_max_pools(MaxPool2d), (MaxPool2d(dilation=(2, 1), kernel_size=(2, 2)), [distinct(1, 2, 4, 3)])],
+    WinogradInput: [(WinogradInput((2, 4), (3, 1)), [normal(2, 6, 8, 3)])],
+    WinogradOutput: [
+        (WinogradOutput((2, 2), (3, 3), (2, 1), "relu"), [normal(16, 2, 6), normal(2)]),
+        (WinogradOutput((4, 2), (3, 3), (1, 2)), [normal(24, 1, 2)]),
+    ],
+    WinogradOutputGrad: [(WinogradOutputGrad((2, 4), (3, 2)), [normal(2, 4, 4, 3)])],
+    WinogradWeight: [
+        (WinogradWeight((4, 2)), [normal(2, 3, 3, 3)]),
+        (WinogradWeight(kernel_size=(5, 1)), [normal(1, 2, 5, 1)]),
+    ],
+    WinogradWeightGrad: [(WinogradWeightGrad((4, 2)), [normal(24, 2, 3)])],
     Maxout: [
         (Maxout(2), [distinct(4, 3, 2)]),
         (Maxout(4, "relu"), [distinct(8, 3), normal(2)]),

@@ -198,6 +198,25 @@ def _margin(draw: Draw, op_type: type[Op], array: Array) -> Case:
     return op_type(margins, layout), [array(*shape)]
 
 
+def _winograd(draw: Draw, op_type: type[Op], array: Array) -> Case:
+    tile, kernel = (draw(st.tuples(st.integers(1, 4), st.integers(1, 3))) for _ in (0, 1))
+    transform = {"tile": tile, "kernel_size": kernel}
+    places = ops.WinogradInput(**transform).places
+    filters, channels, batch, across = draw(few), draw(few), draw(batches), (draw(few), draw(few))
+    size = tuple(count * m for count, m in zip(across, tile, strict=True))
+    if op_type is ops.WinogradInput:
+        padded = (extent + r - 1 for extent, r in zip(size, kernel, strict=True))
+        return op_type(**transform), [array(channels, *padded, batch)]
+    if op_type is ops.WinogradOutput:
+        products = array(places, filters, across[0] * across[1] * batch)
+        bias = [array(filters)] if draw(st.booleans()) else []
+        return op_type(**transform, tiles_across=across, activation=draw(activations)), [products, *bias]
+    if op_type is ops.WinogradOutputGrad:
+        return op_type(**transform), [array(filters, *size, batch)]
+    weight = (filters, channels, *kernel) if op_type is ops.WinogradWeight else (places, filters, channels)
+    return op_type(**transform), [array(*weight)]
+
+
 _MAKERS: dict[type[Op], Callable[[Draw, type[Op], Array], Case]] = {
     **dict.fromkeys((ops.Neg, ops.Exp, ops.Log, ops.Sqrt, ops.Relu, ops.Sigmoid, ops.Tanh), _unary),
     **dict.fromkeys((ops.ReluGrad, ops.SigmoidGrad, ops.TanhGrad), _same),
@@ -215,6 +234,13 @@ _MAKERS: dict[type[Op], Callable[[Draw, type[Op], Array], Case]] = {
     ops.Transpose: _transpose,
     ops.BroadcastTo: _broadcast,
     **dict.fromkeys((ops.Pad2d, ops.Crop2d), _margin),
+    **dict.fromkeys(
+        (
+            *(ops.WinogradInput, ops.WinogradOutput, ops.WinogradWeight),
+            *(ops.WinogradOutputGrad, ops.WinogradWeightGrad),
+        ),
+        _winograd,
+    ),
 }
 
 #: Ops with loops of their own; a region has those of its body.

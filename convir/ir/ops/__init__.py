@@ -65,6 +65,14 @@ from convir.ir.ops.shape import (
 from convir.ir.ops.shift import ShiftedMatMul, ShiftedMatMulGradInput, ShiftedMatMulGradWeight, ShiftOp
 from convir.ir.ops.toeplitz import DepthToSpace, SpaceToDepth, ToeplitzWeight, ToeplitzWeightGrad
 from convir.ir.ops.window import WindowOp, extent, window_count
+from convir.ir.ops.winograd import (
+    WinogradInput,
+    WinogradOp,
+    WinogradOutput,
+    WinogradOutputGrad,
+    WinogradWeight,
+    WinogradWeightGrad,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -155,6 +163,12 @@ __all__ = [
     "Transpose",
     "UnaryOp",
     "WindowOp",
+    "WinogradInput",
+    "WinogradOp",
+    "WinogradOutput",
+    "WinogradOutputGrad",
+    "WinogradWeight",
+    "WinogradWeightGrad",
     "broadcast_shapes",
     "extent",
     "inverse",

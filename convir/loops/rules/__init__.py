@@ -12,6 +12,7 @@ from convir.loops.rules import (
     region,
     shape,
     shift,
+    winograd,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "region",
     "shape",
     "shift",
+    "winograd",
 ]

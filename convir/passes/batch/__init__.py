@@ -24,6 +24,7 @@ from convir.passes.batch import (
     shape,
     shift,
     toeplitz,
+    winograd,
 )
 from convir.passes.batch.analysis import BatchRoles, batch_roles
 from convir.passes.batch.registry import NOT_TILED, RULES, BatchRule, batch_rule, not_tiled, roles_of
@@ -61,4 +62,5 @@ __all__ = [
     "shape",
     "shift",
     "toeplitz",
+    "winograd",
 ]

@@ -23,6 +23,7 @@ from convir.passes.cost import (
     shape,
     shift,
     toeplitz,
+    winograd,
 )
 from convir.passes.cost.registry import RULES, Cost, CostRule, cost_of, cost_rule
 from convir.passes.cost.work import NO_WORK, Work, traffic, work_of
@@ -54,5 +55,6 @@ __all__ = [
     "shift",
     "toeplitz",
     "traffic",
+    "winograd",
     "work_of",
 ]

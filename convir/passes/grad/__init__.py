@@ -18,6 +18,7 @@ from convir.passes.grad import (
     shape,
     shift,
     toeplitz,
+    winograd,
 )
 from convir.passes.grad.registry import GRADIENTS, NOT_DIFFERENTIABLE, GradientRule, gradient, not_differentiable
 
@@ -44,4 +45,5 @@ __all__ = [
     "shape",
     "shift",
     "toeplitz",
+    "winograd",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convir.ir import Graph, Node, Value
 from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
 from convir.passes.lower_conv import choice as _choice
-from convir.passes.lower_conv.choice import Choice, Lowering, LoweringRow, StrategyChoice
+from convir.passes.lower_conv.choice import Choice, Lowering, LoweringRow, Preference, StrategyChoice
 from convir.passes.lower_conv.depthwise import DEPTHWISE
 from convir.passes.lower_conv.direct import DIRECT
 from convir.passes.lower_conv.im2col import IM2COL
@@ -18,11 +18,15 @@ from convir.passes.lower_conv.pointwise import POINTWISE
 from convir.passes.lower_conv.shift_gemm import SHIFT_GEMM
 from convir.passes.lower_conv.strategy import Lower, Strategy
 from convir.passes.lower_conv.toeplitz import TOEPLITZ
+from convir.passes.lower_conv.winograd import WINOGRAD_2X2, WINOGRAD_4X4
 from convir.passes.manager import Pass, Stage
 from convir.passes.rewrite import Rewriter, rewrite
 
 #: Every strategy there is, in the order in which reports list them.
-STRATEGIES: tuple[Strategy, ...] = (NAIVE, IM2COL, TOEPLITZ, DIRECT, POINTWISE, DEPTHWISE, SHIFT_GEMM, IM2COL_TILED)
+STRATEGIES: tuple[Strategy, ...] = (
+    *(NAIVE, IM2COL, TOEPLITZ, DIRECT, POINTWISE, DEPTHWISE, SHIFT_GEMM, IM2COL_TILED),
+    *(WINOGRAD_2X2, WINOGRAD_4X4),
+)
 
 DEFAULT = IM2COL.name
 
@@ -34,6 +38,7 @@ __all__ = [
     "LowerConv",
     "Lowering",
     "LoweringRow",
+    "Preference",
     "Strategy",
     "StrategyChoice",
     "im2col_tiled",
@@ -55,7 +60,7 @@ class LowerConv:
     Attributes:
         choice: a strategy for all convolutions, where those that it refuses get the default; or a mapping from names
             of traced convolutions, or patterns (``features.*``; the first that fits holds), to strategies.
-        default: the strategy of convolutions that are not named.
+        default: the strategy of convolutions that are not named, or several in order of preference.
 
     Raises:
         UnsupportedError: an unknown strategy; a key that fits no convolution; a strategy that is named for a
@@ -63,7 +68,7 @@ class LowerConv:
     """
 
     choice: StrategyChoice = DEFAULT
-    default: Choice = DEFAULT
+    default: Choice | Preference = DEFAULT
     name: str = "lower_conv"
 
     def __call__(self, graph: Graph) -> Graph:

@@ -91,14 +91,19 @@ def named(choice: Choice, known: Sequence[Strategy]) -> Strategy:
     raise UnsupportedError(f"unknown lowering strategy {choice!r} for conv2d; there are: {names}")
 
 
-def choose(graph: Graph, choice: StrategyChoice, default: Choice, known: Sequence[Strategy]) -> Lowering:
+#: What a convolution gets that nobody names a strategy for: the first of these that takes it, and pays or is the last.
+Preference = tuple[Choice, ...]
+
+
+def choose(graph: Graph, choice: StrategyChoice, default: Choice | Preference, known: Sequence[Strategy]) -> Lowering:
     """Which strategy computes each convolution of ``graph``.
 
     Args:
         graph: before its convolutions are lowered.
         choice: one strategy for all, where those that it refuses get the default; or a mapping from names or patterns
             (``*``, ``?``, ``[...]``) of convolutions, the first that fits holds, and none may be refused.
-        default: for convolutions that ``choice`` does not name.
+        default: for convolutions that ``choice`` does not name; of several, the first that takes the convolution
+            and pays, or the last.
         known: the strategies that have names.
 
     Raises:
@@ -106,7 +111,7 @@ def choose(graph: Graph, choice: StrategyChoice, default: Choice, known: Sequenc
             named strategy, or the default, that refuses the convolution.
     """
     convolutions = _by_origin(graph)
-    usual = named(default, known)
+    usual = [named(each, known) for each in (default if isinstance(default, tuple) else (default,))]
     if not isinstance(choice, Mapping):
         asked = named(choice, known)
         return Lowering(tuple(_or_default(origin, nodes, asked, usual) for origin, nodes in convolutions.items()))
@@ -153,7 +158,16 @@ def _fits(key: str, origin: str) -> bool:
     return key == origin or (isinstance(key, str) and fnmatchcase(origin, key))
 
 
-def _or_default(origin: str, nodes: Sequence[Node], asked: Strategy, default: Strategy) -> LoweringRow:
+def _preferred(nodes: Sequence[Node], usual: Sequence[Strategy]) -> Strategy:
+    """The first that takes the convolution and pays, or the last."""
+    for candidate in usual[:-1]:
+        pays = (candidate.pays(node.op, *_operands(node)) for node in nodes if isinstance(node.op, ConvOp))
+        if _refusal(candidate, nodes) is None and all(pays):
+            return candidate
+    return usual[-1]
+
+
+def _or_default(origin: str, nodes: Sequence[Node], asked: Strategy, default: Sequence[Strategy]) -> LoweringRow:
     reason = _refusal(asked, nodes)
     if reason is None:
         return LoweringRow(origin, asked.name, asked.name, "", asked)
@@ -165,7 +179,8 @@ def _as_named(origin: str, nodes: Sequence[Node], asked: Strategy) -> LoweringRo
     return LoweringRow(origin, asked.name, asked.name, "", asked)
 
 
-def _by_default(origin: str, nodes: Sequence[Node], default: Strategy) -> LoweringRow:
+def _by_default(origin: str, nodes: Sequence[Node], usual: Sequence[Strategy]) -> LoweringRow:
+    default = _preferred(nodes, usual)
     _require(origin, nodes, default, "it is the default here: name another one for it in conv=")
     return LoweringRow(origin, default.name, "", "", default)
 

@@ -28,6 +28,15 @@ def takes_every(op: ConvOp, image: TensorType, weight: TensorType) -> str | None
     return None
 
 
+#: ``pays(op, image, weight)``: whether a backend that prefers the strategy should use it for this convolution.
+Pays = Callable[[ConvOp, TensorType, TensorType], bool]
+
+
+def pays_always(op: ConvOp, image: TensorType, weight: TensorType) -> bool:
+    """For strategies that are never slower than those that come after them in a list of preferences."""
+    return True
+
+
 @dataclass(frozen=True)
 class Strategy:
     """One way of computing a convolution: a rewrite for it and one for each of its gradients.
@@ -40,6 +49,7 @@ class Strategy:
         grad_weight: rewrites ``conv2d_grad_weight``.
         refuses: why it cannot compute a convolution. A convolution and its gradients are refused together; the
             rewrites are called for what is not refused only.
+        pays: whether it is worth preferring for a convolution, where a backend lists it before others.
     """
 
     name: str
@@ -48,6 +58,7 @@ class Strategy:
     grad_input: Lower
     grad_weight: Lower
     refuses: Refuses = takes_every
+    pays: Pays = pays_always
 
 
 def to_padded(rewriter: Rewriter, op: ConvOp, image: Value) -> Value:

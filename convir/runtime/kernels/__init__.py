@@ -18,6 +18,7 @@ from convir.runtime.kernels import (
     shape,
     shift,
     toeplitz,
+    winograd,
 )
 from convir.runtime.kernels.registry import KERNELS, Array, Kernel, Step, in_order, kernel, kernel_for
 
@@ -46,4 +47,5 @@ __all__ = [
     "shape",
     "shift",
     "toeplitz",
+    "winograd",
 ]

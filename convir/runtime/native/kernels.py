@@ -50,7 +50,7 @@ class NumbaKernels:
     """Nodes that loops can say run as machine code, the others by NumPy."""
 
     name = "numba"
-    conv = "direct"
+    conv = ("winograd_4x4", "direct")
     fuses = True
     #: Some 25 microseconds: helpers that have just run look for the next lane before they sleep.
     lane_flops = 2_000_000

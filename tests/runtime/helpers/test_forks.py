@@ -36,6 +36,7 @@ def test_a_fork_while_another_thread_is_inside_a_call(kind):
     caller = threading.Thread(target=gate.run)
     caller.start()
     until(lambda: gate.arrived == 2)
+    busy = kind.threads()
     try:
         assert forked(lambda: in_the_child(kind)) == 0
         squares = kind.squares(5, 2)
@@ -44,7 +45,8 @@ def test_a_fork_while_another_thread_is_inside_a_call(kind):
     finally:
         gate.open()
         caller.join()
-    kind.works()
+    kind.meet(2)
+    assert kind.threads() == busy
 
 
 @needs_fork

@@ -115,6 +115,7 @@ def test_a_program_keeps_its_functions(monkeypatch):
     build.compile_all([times(2)])
     gc.collect()
     assert set(build._known) == {times(2)}
+    assert all(step.code is step.code for half in compiled.executable.halves for step in half)
     np.testing.assert_allclose(compiled(x), expected, rtol=1e-4, atol=1e-5)
 
 
