@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -96,7 +96,7 @@ class Kind:
         thread: of its threads.
         pool: finds its pool, which the child of a fork has for its own.
         modules: what a call goes through in Python.
-        squares: work for so many tiles on so many lanes; ``slow=True`` for tiles that take a tenth of a millisecond.
+        squares: work for so many tiles on so many lanes; ``slow=True`` for tiles that take about a millisecond.
         gate: lanes, and how many of them must come until all go.
     """
 
@@ -140,7 +140,7 @@ def _python_squares(tiles: int, lanes: int, slow: bool = False) -> Squares:
         def lane(number: int) -> None:
             for tile in left:
                 if slow:
-                    time.sleep(0.0001)
+                    time.sleep(0.001)
                 y[tile] += x[tile] ** 2
 
         workers.parallel(lane, lanes)
@@ -183,6 +183,20 @@ def native(crew: Any) -> Kind:
     )
 
 
+def crew_that_looks(looks: int) -> Any:
+    """A crew whose helpers fall asleep after so many looks for a lane."""
+    from convir.runtime.native import chain, entries
+    from convir.runtime.native.crew import Crew
+
+    text = f"LOOKS = {chain.LOOKS}\n"
+    jobs = entries.jobs()
+    assert all(text in job.text for job in jobs.values())
+    functions = entries.Entries(
+        {name: replace(job, text=job.text.replace(text, f"LOOKS = {looks}\n")) for name, job in jobs.items()}
+    )
+    return Crew(lambda: functions)
+
+
 @dataclass
 class _Step:
     """A compiled step by itself, as lanes see it."""
@@ -208,7 +222,7 @@ def _native_squares(crew: Any, tiles: int, lanes: int, slow: bool = False) -> Sq
 
     def row() -> Row:
         x, y = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
-        step: Any = _Step(_code("square"), (x, y), 3000 if slow else 0)
+        step: Any = _Step(_code("square"), (x, y), 30_000 if slow else 0)
         return Row([step], (Copy(x, 0, x.nbytes), Copy(y, 1, y.nbytes)), (Copy(y, 2, y.nbytes),), 0, tiles)
 
     x, y = numbers(tiles), np.zeros((tiles, WIDTH), np.float32)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 from support import helper_kinds
 from support.helper_kinds import PYTHON, Kind
 
 from convir.runtime import helpers
 
-needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
 
-
-@pytest.fixture(scope="module", params=["python", pytest.param("native", marks=needs_numba)])
+@pytest.fixture(scope="module", params=["python", "native"])
 def kind(request) -> Kind:
+    """``awake``: native ones that look for work for several milliseconds, so that a call finds them looking."""
     if request.param == "python":
         return PYTHON
-    from convir.runtime.native.crew import Crew
+    pytest.importorskip("numba")
+    from convir.runtime.native.chain import LOOKS
 
-    return helper_kinds.native(Crew())
+    return helper_kinds.native(helper_kinds.crew_that_looks(LOOKS if request.param == "native" else 200_000))
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from support.moments import every_moment
 
 from convir.runtime import helpers
 
+with_those_awake = pytest.mark.parametrize("kind", ["python", "native", "awake"], indirect=True)
 needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread on this system")
 
 
@@ -21,6 +22,7 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
+@with_those_awake
 @pytest.mark.parametrize("is_warm", [True, False])
 def test_an_interrupt_at_any_moment_leaves_nothing_half(kind, is_warm):
     kind.works()
@@ -118,6 +120,7 @@ def test_interrupts_at_random_times(kind, monkeypatch):
     kind.works()
 
 
+@with_those_awake
 def test_a_signal_handler_may_call_at_any_moment(kind):
     kind.works()
     inner = kind.squares(5, 3)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-numba = pytest.importorskip("numba")
+pytest.importorskip("numba")
 
+import numba
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -115,7 +115,10 @@ def test_a_program_keeps_its_functions(monkeypatch):
     build.compile_all([times(2)])
     gc.collect()
     assert set(build._known) == {times(2)}
-    assert all(step.code is step.code for half in compiled.executable.halves for step in half)
+    steps = [step for half in compiled.executable.halves for step in half]
+    codes = [step.code for step in steps]
+    assert len(codes) > 5
+    assert all(step.code is code for step, code in zip(steps, codes, strict=True))
     np.testing.assert_allclose(compiled(x), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 
 import numpy as np
@@ -14,7 +13,6 @@ from support import helper_kinds
 from support.forks import until
 
 from convir.runtime import helpers
-from convir.runtime.native import chain, entries
 from convir.runtime.native.crew import Crew
 
 
@@ -26,21 +24,9 @@ def crew():
     assert crew.serving == ()
 
 
-def impatient(looks: int) -> Crew:
-    """A crew whose helpers fall asleep after so many looks."""
-    text = f"LOOKS = {chain.LOOKS}\n"
-    jobs = {
-        name: dataclasses.replace(job, text=job.text.replace(text, f"LOOKS = {looks}\n"))
-        for name, job in entries.jobs().items()
-    }
-    assert all(f"LOOKS = {looks}\n" in job.text for job in jobs.values())
-    functions = entries.Entries(jobs)
-    return Crew(lambda: functions)
-
-
 @pytest.mark.parametrize("looks", [0, 1, 30])
 def test_thousands_of_calls_while_helpers_fall_asleep_and_wake_up(looks):
-    kind = helper_kinds.native(impatient(looks))
+    kind = helper_kinds.native(helper_kinds.crew_that_looks(looks))
     works = [kind.squares(tiles, lanes) for tiles, lanes in ((1, 2), (2, 2), (5, 3))]
     for turn in range(4000):
         works[turn % 3].run()
