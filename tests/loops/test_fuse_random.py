@@ -71,14 +71,14 @@ def check(data: st.DataObject) -> None:
         assert_executable(divided, values, "numpy")
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_joined_apart_and_by_numpy(data):
     check(data)
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1500, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_very_many_graphs(data):
     check(data)

@@ -24,7 +24,9 @@ def helpers() -> list[threading.Thread]:
 
 
 @pytest.fixture(autouse=True)
-def _no_helper_stays():
+def _no_helper_stays(monkeypatch):
+    # One that is about to end of itself may be woken too late.
+    monkeypatch.setattr("convir.runtime.helpers.IDLE_SECONDS", 60)
     stop_idle_helpers()
     assert helpers() == []
     yield

@@ -96,7 +96,7 @@ class Kind:
         thread: of its threads.
         pool: finds its pool, which the child of a fork has for its own.
         modules: what a call goes through in Python.
-        squares: work for so many tiles on so many lanes; ``slow=True`` for tiles that take about a millisecond.
+        squares: work for so many tiles on so many lanes; ``slow=True`` for tiles that take half a millisecond.
         gate: lanes, and how many of them must come until all go.
     """
 
@@ -140,7 +140,7 @@ def _python_squares(tiles: int, lanes: int, slow: bool = False) -> Squares:
         def lane(number: int) -> None:
             for tile in left:
                 if slow:
-                    time.sleep(0.001)
+                    time.sleep(0.0005)
                 y[tile] += x[tile] ** 2
 
         workers.parallel(lane, lanes)
@@ -222,7 +222,7 @@ def _native_squares(crew: Any, tiles: int, lanes: int, slow: bool = False) -> Sq
 
     def row() -> Row:
         x, y = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
-        step: Any = _Step(_code("square"), (x, y), 30_000 if slow else 0)
+        step: Any = _Step(_code("square"), (x, y), 10_000 if slow else 0)
         return Row([step], (Copy(x, 0, x.nbytes), Copy(y, 1, y.nbytes)), (Copy(y, 2, y.nbytes),), 0, tiles)
 
     x, y = numbers(tiles), np.zeros((tiles, WIDTH), np.float32)

@@ -17,10 +17,12 @@ _LOOKS = ("RESUME", "CALL", "JUMP_BACKWARD", "POP_JUMP_BACKWARD")
 def every_moment(modules: Iterable[ModuleType], act: Callable[[], None]) -> Iterator[Moment]:
     """Contexts to make the same call in: ``act`` happens at its first moment in these modules, its second, and so on.
 
-    The last context is one in which the call has no such moment any more. ``act`` may raise, as a signal handler may.
-    Only the calling thread is watched.
+    In the first and the last context nothing happens: the last is one in which the call has no such moment any more.
+    ``act`` may raise, as a signal handler may. Only the calling thread is watched.
     """
     files = {str(module.__file__) for module in modules}
+    # Python 3.13 watches the instructions of a function from its next call on.
+    yield Moment(files, sys.maxsize, act)
     for number in count():
         moment = Moment(files, number, act)
         yield moment
@@ -40,6 +42,8 @@ class Moment:
 
     def __enter__(self) -> None:
         self._before = sys.gettrace()
+        # Python 3.12 looks, when tracing begins, whether any frame has ever asked for this.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(self._enter)
 
     def __exit__(self, *_: object) -> None:

@@ -21,7 +21,9 @@ def kind(request) -> Kind:
 
 
 @pytest.fixture(autouse=True)
-def _no_helper_stays(kind):
+def _no_helper_stays(kind, monkeypatch):
+    # One that is about to end of itself may be woken too late.
+    monkeypatch.setattr(helpers, "IDLE_SECONDS", 60)
     helpers.stop_idle_helpers()
     assert kind.threads() == []
     yield

@@ -103,26 +103,34 @@ def test_a_helper_that_wakes_up_too_late_is_not_waited_for(kind, monkeypatch):
 @needs_tasks
 def test_idle_helpers_end_and_new_ones_start(kind, monkeypatch):
     kind.works()
-    before = tasks() - len(kind.threads())
+    ids = {str(thread.native_id) for thread in kind.threads()}
+    assert len(ids) == 2
+    assert ids <= tasks()
     helpers.stop_idle_helpers()
-    monkeypatch.setattr(helpers, "IDLE_SECONDS", 0.02)
+    until(lambda: not ids & tasks())
+    squares = kind.squares(5, 3)
     for _ in range(2):
-        kind.meet(3)
-        until(lambda: not kind.threads())
+        with monkeypatch.context() as patch:
+            patch.setattr(helpers, "IDLE_SECONDS", 0.02)
+            squares.run()
+            squares.check()
+            until(lambda: not kind.threads())
         assert kind.pool().serving == ()
-        until(lambda: tasks() == before)
+    kind.meet(3)
 
 
 def test_calls_meet_helpers_that_are_just_ending(kind, monkeypatch):
-    monkeypatch.setattr(helpers, "IDLE_SECONDS", 0.0005)
     squares = kind.squares(4, 3)
-    for turn in range(300):
-        squares.run()
-        squares.check()
-        time.sleep(turn % 10 * 1e-4)
-    until(lambda: not kind.threads())
+    with monkeypatch.context() as patch:
+        patch.setattr(helpers, "IDLE_SECONDS", 0.0005)
+        for turn in range(300):
+            squares.run()
+            squares.check()
+            time.sleep(turn % 10 * 1e-4)
+        until(lambda: not kind.threads())
+    kind.meet(3)
 
 
-def tasks() -> int:
-    """How many threads the system says this process has."""
-    return len(os.listdir("/proc/self/task"))
+def tasks() -> set[str]:
+    """The threads of this process, as the system numbers them."""
+    return set(os.listdir("/proc/self/task"))

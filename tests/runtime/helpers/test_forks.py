@@ -15,8 +15,6 @@ from support.moments import every_moment
 from convir import ConvirError
 from convir.runtime import helpers
 
-with_those_awake = pytest.mark.parametrize("kind", ["python", "native", "awake"], indirect=True)
-
 
 def in_the_child(kind: Kind) -> None:
     """There are no helpers; calls start their own."""
@@ -52,8 +50,16 @@ def test_a_fork_while_another_thread_is_inside_a_call(kind):
 
 
 @needs_fork
-@with_those_awake
-@pytest.mark.parametrize("is_warm", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kind", "is_warm"),
+    [
+        ("python", True),
+        ("awake", True),
+        pytest.param("python", False, marks=pytest.mark.slow),
+        pytest.param("native", False, marks=pytest.mark.slow),
+    ],
+    indirect=["kind"],
+)
 def test_a_fork_at_any_moment_of_a_call(kind, is_warm):
     """As by a signal handler; where the child's call has lost a lane it says so."""
     kind.works()

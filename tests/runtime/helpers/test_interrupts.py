@@ -14,7 +14,6 @@ from support.moments import every_moment
 
 from convir.runtime import helpers
 
-with_those_awake = pytest.mark.parametrize("kind", ["python", "native", "awake"], indirect=True)
 needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread on this system")
 
 
@@ -22,8 +21,11 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-@with_those_awake
-@pytest.mark.parametrize("is_warm", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "is_warm"),
+    [("python", True), ("python", False), ("native", False), ("awake", True)],
+    indirect=["kind"],
+)
 def test_an_interrupt_at_any_moment_leaves_nothing_half(kind, is_warm):
     kind.works()
     interrupts = 0
@@ -117,10 +119,12 @@ def test_interrupts_at_random_times(kind, monkeypatch):
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
     assert interrupts > 100
+    until(lambda: not kind.threads())
+    monkeypatch.setattr(helpers, "IDLE_SECONDS", 60)
     kind.works()
 
 
-@with_those_awake
+@pytest.mark.parametrize("kind", ["python", "native", "awake"], indirect=True)
 def test_a_signal_handler_may_call_at_any_moment(kind):
     kind.works()
     inner = kind.squares(5, 3)
