@@ -70,30 +70,26 @@ class Call(ABC):
                 del error
 
 
-class Claim:
+class Claim(dict[None, object]):
     """Who has something that only one can have: whoever asks first.
 
     Asking again gives the same answer. A lock that is taken just before an interrupt would stay taken: nobody could
-    tell by whom.
+    tell by whom. A dictionary, as its methods are atomic, and quick.
     """
 
-    __slots__ = ("_holder",)
-
-    def __init__(self) -> None:
-        self._holder: dict[None, object] = {}
-
-    @property
-    def holder(self) -> object | None:
-        """Who has it."""
-        return self._holder.get(None)
+    __slots__ = ()
 
     def take(self, who: object) -> bool:
         """Whether ``who`` has it, now at the latest."""
-        return self._holder.setdefault(None, who) is who  # One atomic step.
+        return self.setdefault(None, who) is who
+
+    def holder(self) -> object | None:
+        """Who has it."""
+        return self.get(None)
 
     def give_up(self) -> None:
         """Nobody has it any more; only its holder says so."""
-        self._holder.clear()
+        self.clear()
 
 
 class Helper(ABC):
@@ -128,8 +124,10 @@ class Helper(ABC):
 
     def wake(self) -> None:
         """Have it work; once more, if it is working."""
-        with suppress(RuntimeError):  # It has yet to wake up from the last time.
+        try:  # noqa: SIM105 - `suppress` costs 0.5 microseconds
             self._go.release()
+        except RuntimeError:
+            pass  # It has yet to wake up from the last time.
 
     def stop(self) -> None:
         """End the thread when it has worked; :meth:`join` waits for that."""

@@ -56,35 +56,44 @@ def parallel(task: Task, lanes: int) -> None:
 
 
 class _Lanes(Call):
-    """The lanes of a call."""
+    """The lanes of a call: the first, which is the caller's, and others, which are handed out."""
 
-    __slots__ = ("_lanes",)
+    __slots__ = ("_first", "_others")
 
     def __init__(self, lanes: Sequence[_Lane]) -> None:
-        self._lanes = lanes
+        self._first, *self._others = lanes
 
     def begin(self) -> None:
-        _pool.hand_out(self._lanes[1:], self)
-        for lane in self._lanes:
+        _pool.hand_out(self._others, self)
+        self._first.run_here()
+        for lane in self._others:
             lane.run_here()
 
     def finish(self) -> None:
-        for lane in self._lanes:
+        for lane in self._others:
             lane.wait()
         _pool.take_back(self)
 
     def take_error(self) -> BaseException | None:
-        errors = [lane.take_error() for lane in self._lanes]
-        return next((error for error in errors if error is not None), None)
+        errors = [lane.error for lane in (self._first, *self._others) if lane.error is not None]
+        if not errors:
+            return None
+        for lane in (self._first, *self._others):
+            lane.error = None
+        return errors[0]
 
 
 class _Lane:
-    """One lane of a call; whoever claims it first runs it."""
+    """One lane of a call; whoever claims it first runs it.
 
-    __slots__ = ("_claim", "_context", "_done", "_error", "_finished", "_index", "_task")
+    Attributes:
+        error: what the task raised and nobody has raised yet.
+    """
+
+    __slots__ = ("_claim", "_context", "_done", "_finished", "_index", "_task", "error")
 
     def __init__(self, task: Task, index: int) -> None:
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._task = task
         self._index = index
         self._context = copy_context()
@@ -110,22 +119,17 @@ class _Lane:
             while not self._finished:
                 self._done.acquire()
 
-    def take_error(self) -> BaseException | None:
-        """What the task raised and nobody has raised yet."""
-        error, self._error = self._error, None
-        return error
-
     def lose(self) -> None:
         """After a fork, in the child: a helper that runs the lane does not exist here."""
         if not self._claim.take(_CALLER) and not self._finished:
-            self._error = lost()
+            self.error = lost()
             self._finish()
 
     def _run(self, kept: type[BaseException]) -> None:
         try:
             self._task(self._index)
         except kept as error:
-            self._error = error
+            self.error = error
 
     def _finish(self) -> None:
         self._finished = True
@@ -167,7 +171,7 @@ class _Pool(Pool[_Helper]):
     def take_back(self, call: object) -> None:
         """The call has ended, and has its helpers no more."""
         for helper in self.helpers:
-            if helper.claim.holder is call:
+            if helper.claim.holder() is call:
                 helper.lane = None
                 helper.claim.give_up()
 
@@ -188,7 +192,7 @@ class _Pool(Pool[_Helper]):
     def _free(self, call: object) -> _Helper | None:
         """A helper that is the call's now."""
         for helper in self.helpers:
-            if helper.serves and helper.claim.holder is None and helper.claim.take(call):
+            if helper.serves and not helper.claim and helper.claim.take(call):
                 return helper
         return None
 

@@ -108,10 +108,10 @@ class Crew(Pool[_Helper]):
 
     def take_idle(self) -> Sequence[_Helper]:
         # Nobody waits for a call to end: a signal handler may fork in the thread that is inside it.
-        return () if self.claim.holder else self.serving
+        return () if self.claim else self.serving
 
     def lose(self, helpers: Iterable[_Helper]) -> None:
-        call = self.claim.holder
+        call = self.claim.holder()
         if not isinstance(call, _Lanes) or call.thread != get_ident():
             self.claim = Claim()
             return
@@ -153,7 +153,7 @@ class _Lanes(Call):
     def finish(self) -> None:
         """Run the caller's own lane, and what no helper has begun; wait for the others."""
         functions, claim = self._functions, self._crew.claim
-        if claim.holder is not self:
+        if claim.holder() is not self:
             functions.finish(self._jobs[0], 0, 0, 0)
             return
         functions.finish(self._jobs[0], self._team.address, self._posted, functions.give_way)

@@ -117,7 +117,7 @@ def test_an_interrupted_call_leaves_nothing_offered_nor_running(looks):
         squares = kind.squares(7, 3, slow=True)
         with suppress(KeyboardInterrupt), moment:
             squares.run()
-        assert crew.claim.holder is None
+        assert crew.claim.holder() is None
         assert {helper.mailbox[STATE] for helper in crew.serving} <= {ASLEEP, READY}
     assert moment.number > 20
     helpers.stop_idle_helpers()
