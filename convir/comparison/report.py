@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convir.common.table import Column, TextTable, format_bytes, format_count, format_seconds
+from convir.runtime.machine import Machine, this_machine
 
 #: Name and version of what :meth:`Comparison.to_json` returns.
 SCHEMA = "convir.compare/1"
@@ -27,6 +28,9 @@ class ComparisonRow:
         lowering: name of the strategy. Layers without convolution may differ too, by layout changes.
         computed_by: name of the strategy that took its place, where it refuses the layer; else empty.
         flops: as-lowered FLOPs, 2 a MAC; None where an op has no cost rule.
+        multiplications: those of data with data, where Winograd saves; None where an op has no cost rule.
+        bytes_moved: bytes that the lowered nodes read and write, each operand and result once.
+        intensity: FLOPs and pointwise operations a byte moved; None where unknown.
         scratch_bytes: most bytes of scratch that the layer holds at once (patch matrices, padded and
             transposed copies, kernels' workspaces), from the memory plan.
         scratch: the largest scratch array of each op that makes one, e.g. ``{"im2col": 156800}``.
@@ -37,6 +41,10 @@ class ComparisonRow:
         runs: how many runs were counted.
         error: relative error; for a layer of its own, None where it is no convolution.
         ratio: seconds over the best lowering's for the same layer.
+        predicted_seconds: what the cost model expected before anything ran; None without a model.
+        allocated_bytes: bytes of arena that were allocated, as measured; for a layer, run alone.
+        extrapolated_from: samples of the batch that was timed, where the whole takes longer than the time budget and
+            ``seconds`` are so many times more; None where they were measured.
     """
 
     layer: str | None
@@ -53,11 +61,32 @@ class ComparisonRow:
     ratio: float = 1.0
     scratch: Mapping[str, int] = field(default_factory=dict)
     computed_by: str = ""
+    multiplications: int | None = None
+    bytes_moved: int = 0
+    intensity: float | None = None
+    predicted_seconds: float | None = None
+    allocated_bytes: int | None = None
+    extrapolated_from: int | None = None
 
     @property
     def is_convolution(self) -> bool:
         """Whether the lowering decides how this layer is computed."""
         return self.op.startswith("conv2d")
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """What a machine can do at most.
+
+    Attributes:
+        gflops: 10^9 FLOPs a second, of the best matrix product.
+        gbytes: 10^9 bytes read and written a second, of a copy that goes through memory.
+        cached_gbytes: the same of a copy that stays in the caches of a core.
+    """
+
+    gflops: float
+    gbytes: float
+    cached_gbytes: float
 
 
 @dataclass(frozen=True)
@@ -70,6 +99,8 @@ class Comparison:
         backward: whether a run is forward and backward, or forward alone.
         reference: what the errors are relative to.
         rows: layer by layer, the lowerings of each in the order given; the whole net comes last.
+        machine: what it was measured on.
+        roofline: what that machine can do; None where it was not measured.
     """
 
     graph: str
@@ -77,6 +108,8 @@ class Comparison:
     backward: bool
     reference: str
     rows: tuple[ComparisonRow, ...]
+    machine: Machine = field(default_factory=this_machine)
+    roofline: Roofline | None = None
 
     @property
     def totals(self) -> tuple[ComparisonRow, ...]:
@@ -99,7 +132,7 @@ class Comparison:
         return min(self.totals, key=lambda row: row.seconds)
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of plain types: ``schema, graph, inputs, backward, reference, lowerings, best, rows``.
+        """Plain types: ``schema, graph, inputs, backward, reference, lowerings, best, machine, roofline, rows``.
 
         Rows have the fields of :class:`ComparisonRow`; ``layer`` is null for the whole net.
         """
@@ -111,6 +144,8 @@ class Comparison:
             "reference": self.reference,
             "lowerings": list(self.lowerings),
             "best": self.best.lowering,
+            "machine": self.machine.to_json(),
+            "roofline": self.roofline and asdict(self.roofline),
             "rows": [asdict(row) for row in self.rows],
         }
 

@@ -13,6 +13,7 @@ from convir.passes.lower_conv.depthwise import DEPTHWISE
 from convir.passes.lower_conv.direct import DIRECT
 from convir.passes.lower_conv.im2col import IM2COL
 from convir.passes.lower_conv.im2col_tiled import IM2COL_TILED, im2col_tiled
+from convir.passes.lower_conv.layer import ConvLayer
 from convir.passes.lower_conv.naive import NAIVE
 from convir.passes.lower_conv.pointwise import POINTWISE
 from convir.passes.lower_conv.shift_gemm import SHIFT_GEMM
@@ -34,6 +35,7 @@ __all__ = [
     "DEFAULT",
     "STRATEGIES",
     "Choice",
+    "ConvLayer",
     "Lower",
     "LowerConv",
     "Lowering",

@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from convir.common.table import Column, TextTable
-from convir.ir import Graph, Node, TensorType, UnsupportedError
-from convir.ir.ops import Conv2d, Conv2dGradInput, ConvOp
+from convir.ir import Graph, Node, UnsupportedError
+from convir.ir.ops import ConvOp
+from convir.passes.lower_conv.layer import operands
 from convir.passes.lower_conv.strategy import Strategy
 
 #: Name and version of what :meth:`Lowering.to_json` returns.
@@ -161,7 +162,7 @@ def _fits(key: str, origin: str) -> bool:
 def _preferred(nodes: Sequence[Node], usual: Sequence[Strategy]) -> Strategy:
     """The first that takes the convolution and pays, or the last."""
     for candidate in usual[:-1]:
-        pays = (candidate.pays(node.op, *_operands(node)) for node in nodes if isinstance(node.op, ConvOp))
+        pays = (candidate.pays(node.op, *operands(node)) for node in nodes if isinstance(node.op, ConvOp))
         if _refusal(candidate, nodes) is None and all(pays):
             return candidate
     return usual[-1]
@@ -196,13 +197,5 @@ def _require(origin: str, nodes: Sequence[Node], strategy: Strategy, what_to_do:
 
 def _refusal(strategy: Strategy, nodes: Sequence[Node]) -> str | None:
     """Why the strategy cannot compute one of the nodes; they share image and weight, and get one answer."""
-    reasons = (strategy.refuses(node.op, *_operands(node)) for node in nodes if isinstance(node.op, ConvOp))
+    reasons = (strategy.refuses(node.op, *operands(node)) for node in nodes if isinstance(node.op, ConvOp))
     return next((reason for reason in reasons if reason is not None), None)
-
-
-def _operands(node: Node) -> tuple[TensorType, TensorType]:
-    """Types of image and weight of a convolution or of a gradient of it."""
-    first, second, result = node.inputs[0].type, node.inputs[1].type, node.outputs[0].type
-    if isinstance(node.op, Conv2d):
-        return first, second
-    return (result, second) if isinstance(node.op, Conv2dGradInput) else (second, result)
