@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convir import nn
 from convir.common.random import manual_seed
+from convir.common.version import __version__
 from convir.frontend import trace
 from convir.ir import (
     ConvirError,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from convir.passes.infer_shapes import infer_shapes
     from convir.reports import estimate, summary
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Comparison",
     "Compiled",
@@ -52,6 +51,7 @@ __all__ = [
     "TraceError",
     "UnsupportedError",
     "VerifyError",
+    "__version__",
     "compare",
     "compile",
     "data",

@@ -15,11 +15,12 @@ from convir.frontend import nn
 from convir.ir import ConvirError, Graph, Node, UnsupportedError
 from convir.passes.estimate import CostReport
 from convir.passes.fold_constants import BakeParameters
-from convir.passes.lower_conv import Lowering, StrategyChoice, lowering
+from convir.passes.lower_conv import Lowering, StrategyChoice
 from convir.passes.manager import Pass, Stage
 from convir.passes.memory import MemoryPlan
 from convir.profiling import Profile
 from convir.runtime import BuildReport, Executable, kernels_for, program_source, thread_count
+from convir.selection import Explanation, Limits, explain, with_choosers
 from convir.specialisation import Specialisation
 from convir.specialisations import Specialisations
 from convir.tiling import Division, Target
@@ -40,6 +41,8 @@ def compile(
     backend: str = "numpy",
     threads: int | None = None,
     tile: int | None = None,
+    memory_limit: int | None = None,
+    max_error: float | None = None,
 ) -> Compiled:
     """Compile a model.
 
@@ -52,6 +55,8 @@ def compile(
             pattern (``features.*``) and the first that fits holds; None, and for convolutions that are not named, the
             one that suits the backend. A convolution that the name for all refuses gets that one too, see
             :attr:`Compiled.lowering`; one that is refused by the strategy that is named for it is an error.
+            ``auto`` in place of a strategy takes the one that a model of this machine expects to be the fastest,
+            ``measure`` the one that is, tried once for each shape and kept on disk; see :meth:`Compiled.explain`.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops).
         inference: snapshot the parameters, fold what follows from them, leave out dropout; no backward.
         wrt: names of the parameters and inputs that ``backward`` returns gradients of; None for all
@@ -65,21 +70,27 @@ def compile(
             no more lanes side by side than the machine has CPUs, however many are allowed.
         tile: how many samples run together at most; None to choose by the size of the caches, where the model can be
             divided and that pays. See :attr:`Compiled.division`.
+        memory_limit: bytes of scratch that a convolution may need at once in a tile of the batch, where ``conv`` is
+            ``auto`` or ``measure``; None for any number.
+        max_error: the relative error, on random data against float64, that a convolution may have there; None for any.
 
     Raises:
         TraceError, ShapeError, DTypeError: the model cannot be traced with these shapes.
         UnsupportedError: an unknown strategy or backend, a backend that is not installed, or an op without gradient
             (``inference=True`` needs none).
         ConvirError: ``threads`` or ``tile`` is not a positive integer.
+        UnsupportedError: no strategy keeps to ``memory_limit`` and ``max_error``, or there is nothing to choose.
         UnsupportedError: ``tile`` is less than the batch, and the model does not treat each sample by itself; so too
             when it is called with a larger batch.
         MemoryLimitError: the plan is larger than the machine; nothing was allocated.
     """
     target = Target(kernels_for(backend), thread_count(threads), _checked_tile(tile))
+    limits = Limits(memory_limit, max_error)
     chosen = {"conv": conv, "pool": pool, "inference": inference, "wrt": wrt, "of": of}
     if passes is None:
-        passes = pipeline(**chosen, backend=backend)  # type: ignore[arg-type]
-    elif chosen != _DEFAULTS:
+        conv = with_choosers(conv, target.kernels, limits)
+        passes = pipeline(**{**chosen, "conv": conv}, backend=backend)  # type: ignore[arg-type]
+    elif chosen != _DEFAULTS or limits != Limits():
         given = ", ".join(f"{name}=" for name, value in chosen.items() if value != _DEFAULTS[name])
         raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")
     graph = as_graph(model, specs)
@@ -153,7 +164,15 @@ class Compiled:
     @property
     def lowering(self) -> Lowering:
         """Which strategy computes each convolution, which was asked for, and why it is another; prints as a table."""
-        return lowering(self.stages, self.passes)
+        return self.program.lowering
+
+    def explain(self) -> Explanation:
+        """How each convolution is computed, what else there is, what refuses it, and why; prints as a table.
+
+        Times that were not measured are predicted from a few figures of this machine, which are measured when first
+        asked for (a second) and kept on disk.
+        """
+        return explain(self.program)
 
     @property
     def memory(self) -> MemoryPlan:

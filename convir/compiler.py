@@ -17,7 +17,7 @@ from convir.passes.eliminate import EliminateCommonSubexpressions, EliminateDead
 from convir.passes.fold_constants import BakeParameters, FoldConstants
 from convir.passes.fuse_regions import FuseRegions
 from convir.passes.fuse_relu import FuseRelu
-from convir.passes.lower_conv import LowerConv, StrategyChoice
+from convir.passes.lower_conv import LowerConv, Lowering, StrategyChoice, lowering
 from convir.passes.lower_pool import LowerPool
 from convir.passes.manager import Pass, Stage, run_passes
 from convir.passes.memory import MemoryPlan, plan_memory
@@ -99,6 +99,7 @@ class Program:
 
     Attributes:
         model: the traced graph.
+        passes: the pipeline that made it.
         stages: every pass with its graph; then the two halves.
         forward: what runs for an answer; its first outputs are the model's.
         backward: what runs for gradients, or None.
@@ -110,6 +111,7 @@ class Program:
     """
 
     model: Graph
+    passes: tuple[Pass, ...]
     stages: tuple[Stage, ...]
     forward: Graph
     backward: Graph | None
@@ -118,6 +120,11 @@ class Program:
     cotangents: tuple[Value, ...]
     memory: MemoryPlan
     kernels: KernelSet
+
+    @property
+    def lowering(self) -> Lowering:
+        """How the pipeline lowered each convolution, and why."""
+        return lowering(self.stages, self.passes)
 
     @property
     def graphs(self) -> tuple[Graph, ...]:
@@ -152,7 +159,8 @@ def build(graph: Graph, passes: Sequence[Pass], kernels: KernelSet = NUMPY) -> P
     joint = stages[-1].graph
     model_values = _model_values(stages, passes)
     if not wrt:
-        return Program(graph, stages, joint, None, (), (), (), plan_memory([joint], kernels, model_values), kernels)
+        memory = plan_memory([joint], kernels, model_values)
+        return Program(graph, tuple(passes), stages, joint, None, (), (), (), memory, kernels)
     begin = time.perf_counter()
     cotangents = joint.inputs[len(graph.inputs) :]
     halves = split(joint, len(graph.outputs), [value.name for value in cotangents])
@@ -161,7 +169,8 @@ def build(graph: Graph, passes: Sequence[Pass], kernels: KernelSet = NUMPY) -> P
     seconds = time.perf_counter() - begin
     both = (Stage("split_forward", halves.forward, seconds), Stage("split_backward", halves.backward, seconds))
     memory = plan_memory([halves.forward, halves.backward], kernels, model_values)
-    return Program(graph, (*stages, *both), halves.forward, halves.backward, wrt, of, cotangents, memory, kernels)
+    stages = (*stages, *both)
+    return Program(graph, tuple(passes), stages, halves.forward, halves.backward, wrt, of, cotangents, memory, kernels)
 
 
 def _model_values(stages: Sequence[Stage], passes: Sequence[Pass]) -> set[str]:

@@ -13,6 +13,7 @@ from convir.passes.batch import BatchRoles, PerSample, batch_roles
 from convir.passes.cost import work_of
 from convir.passes.dropout import RemoveDropout
 from convir.passes.infer_shapes import InferShapes
+from convir.passes.lower_conv import LowerConv
 from convir.passes.manager import Pass
 from convir.passes.memory import MemoryPlan
 from convir.runtime import KernelSet, machine_cpus
@@ -180,19 +181,26 @@ class Target:
 
     def _in_tiles(self, graph: Graph, passes: Sequence[Pass], roles: BatchRoles, size: int) -> Division:
         tiles = Tiles(roles.batch, size)
-        programs = {part: build(_resized(graph, roles, part), passes, self.kernels) for part in tiles.sizes}
         lanes = min(self._workers(graph), len(tiles))
+        passes = _placed(passes, self.threads if lanes == 1 else 1)
+        programs = {part: build(_resized(graph, roles, part), passes, self.kernels) for part in tiles.sizes}
         return Division(graph, tiles, lanes, self.threads, programs, roles, "")
 
     def _whole(self, graph: Graph, passes: Sequence[Pass], reason: str) -> Division:
         tiles = Tiles(_batch(graph), _batch(graph))
         threads = self.threads if self._workers(graph) > 1 else 1
-        return Division(graph, tiles, 1, threads, {tiles.size: build(graph, passes, self.kernels)}, None, reason)
+        program = build(graph, _placed(passes, threads), self.kernels)
+        return Division(graph, tiles, 1, threads, {tiles.size: program}, None, reason)
 
     def _workers(self, graph: Graph) -> int:
         """How many threads there is enough work for, in operations and samples."""
         operations = sum(work.flops + work.pointwise for work in map(work_of, graph.nodes))
         return max(1, min(self.threads, machine_cpus(), int(operations // self.kernels.lane_flops), _batch(graph)))
+
+
+def _placed(passes: Sequence[Pass], threads: int) -> list[Pass]:
+    """The passes, those that choose strategies told how many threads matrix products may use."""
+    return [replace(each, threads=threads) if isinstance(each, LowerConv) else each for each in passes]
 
 
 def _batch(graph: Graph) -> int:

@@ -21,3 +21,7 @@ class ConvirError(Exception):
     def located(self, where: str) -> Self:
         """The same error with the place in front; the innermost place wins."""
         return self if self.where else type(self)(self.message, where)
+
+
+class ConvirWarning(UserWarning):
+    """Something works, but not as well as asked for; the message says what to do."""

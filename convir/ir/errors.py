@@ -8,6 +8,7 @@ that Python convention suggests, so ``except ValueError`` also works.
 from __future__ import annotations
 
 from convir.common.errors import ConvirError as ConvirError
+from convir.common.errors import ConvirWarning as ConvirWarning
 
 
 class ShapeError(ConvirError, ValueError):
@@ -48,7 +49,3 @@ class MemoryLimitError(ConvirError, MemoryError):
 
 class LoadError(ConvirError, ValueError):
     """A model or data file that cannot be found, imported or read."""
-
-
-class ConvirWarning(UserWarning):
-    """Something works, but not as well as asked for; the message says what to do."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from convir.ir import TensorType
 from convir.loops.choose import choose_schedule
+from convir.loops.cycles import CycleModel
 from convir.loops.emit import Writer, emit_nest
 from convir.loops.nest import Nest, Program, Together, simplified
 from convir.loops.registry import Operand
@@ -22,12 +23,14 @@ class Function:
         operands: what its addresses are: operands, results, temporaries.
         schedules: how each nest runs.
         source: Python source of the one function.
+        cycles: of one core, as the model that chose the schedules estimates them.
     """
 
     name: str
     operands: tuple[Operand, ...]
     schedules: tuple[Schedule, ...]
     source: str
+    cycles: float
 
 
 def write_function(
@@ -52,22 +55,24 @@ def write_function(
         for place, operand in enumerate(every):
             view = f"{operand.type.dtype}s(addresses[{place}], {operand.type.size})"
             out.line(f"{operand.name} = {view}  # {operand.type}")
-        schedules = tuple(_emit(part, processor, itemsize, floats, out) for part in program.parts)
-    return Function(name, every, tuple(chosen for part in schedules for chosen in part), out.text())
+        chosen = [each for part in program.parts for each in _emit(part, processor, itemsize, floats, out)]
+    schedules = tuple(schedule for schedule, _ in chosen)
+    return Function(name, every, schedules, out.text(), sum(cycles for _, cycles in chosen))
 
 
 def _emit(
     part: Nest | Together, processor: Processor, itemsize: int, floats: frozenset[str], out: Writer
-) -> list[Schedule]:
-    """Write a part with the schedules that suit it best; returns them."""
+) -> list[tuple[Schedule, float]]:
+    """Write a part with the schedules that suit it best; returns them, each with the cycles that its nest takes."""
     if isinstance(part, Together):
         with out.loop(part.axis.name, 0, part.axis.extent):
-            return [chosen for nest in part.nests for chosen in _emit(nest, processor, itemsize, floats, out)]
+            chosen = [each for nest in part.nests for each in _emit(nest, processor, itemsize, floats, out)]
+        return [(schedule, cycles * part.axis.extent) for schedule, cycles in chosen]
     nest = simplified(part)
     schedule = choose_schedule(nest, processor, itemsize, floats)
     out.line(f"# {schedule}")
     emit_nest(nest, schedule, floats, out)
-    return [schedule]
+    return [(schedule, CycleModel(nest, processor, itemsize).cycles(schedule))]
 
 
 def _itemsize(types: Sequence[TensorType]) -> int:

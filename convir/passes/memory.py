@@ -80,6 +80,13 @@ class MemoryPlan:
         """Bytes of all buffers of each kind, whenever they live: what there would be without reuse."""
         return {kind: sum(b.room for b in self.buffers if b.kind == kind) for kind in KINDS}
 
+    @cached_property
+    def scratch_peak(self) -> int:
+        """Most bytes of scratch that are alive at once: patch matrices, transformed weights, kernels' workspaces."""
+        scratch = [buffer for buffer in self.buffers if buffer.kind == "scratch"]
+        steps = {buffer.first for buffer in scratch}
+        return max((sum(b.nbytes for b in scratch if b.first <= step <= b.last) for step in steps), default=0)
+
     def scratch_bytes(self, op: str) -> int:
         """Bytes of the largest scratch buffer that the op called ``op`` writes, e.g. ``im2col``."""
         return max((b.nbytes for b in self.buffers if b.kind == "scratch" and b.op == op), default=0)

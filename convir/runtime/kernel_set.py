@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from convir.ir import ConvirError, Graph, Node, TensorType, UnsupportedError, Value
 from convir.ir.ops import Constant
+from convir.runtime.calls import Call, calls_of
 from convir.runtime.kernels import Array, Kernel, Step, kernel_for
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ class BoundStep:
 
 class KernelSet(Protocol):
     """How nodes run: what they need, how they are bound, and how bound steps become calls."""
+
+    def __hash__(self) -> int:
+        """Equal sets are one: predictions for them are kept."""
 
     @property
     def name(self) -> str:
@@ -62,6 +68,9 @@ class KernelSet(Protocol):
 
     def prepare(self, graphs: Sequence[Graph]) -> BuildReport | None:
         """Make ready what all these graphs run, before they are bound; None where there is nothing to make."""
+
+    def calls(self, node: Node) -> Sequence[Call] | None:
+        """What running ``node`` asks of the machine, known before anything runs; None where it is not known."""
 
     def source(self, node: Node) -> str:
         """The Python source that was generated for ``node``; raises UnsupportedError where none was."""
@@ -103,6 +112,16 @@ class NumpyKernels:
 
     def prepare(self, graphs: Sequence[Graph]) -> None:
         """NumPy is compiled already."""
+
+    def calls(self, node: Node) -> Sequence[Call] | None:
+        """Those of the kernel, bound to arrays that nobody writes to, which take no memory."""
+        if isinstance(node.op, Constant) or node.op.view:
+            return ()
+        inputs, outputs = (
+            [np.empty(value.type.shape, value.type.dtype) for value in part] for part in (node.inputs, node.outputs)
+        )
+        scratch = [np.empty(type.shape, type.dtype) for type in self.scratch(node)]
+        return calls_of(self.bind(node, inputs, [*outputs, *scratch]).run)
 
     def source(self, node: Node) -> str:
         """There is none."""

@@ -9,6 +9,7 @@ from convir.ir import Graph, Node, Value
 from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
 from convir.passes.lower_conv import choice as _choice
 from convir.passes.lower_conv.choice import Choice, Lowering, LoweringRow, Preference, StrategyChoice
+from convir.passes.lower_conv.decision import Candidate, Chooser, Decision
 from convir.passes.lower_conv.depthwise import DEPTHWISE
 from convir.passes.lower_conv.direct import DIRECT
 from convir.passes.lower_conv.im2col import IM2COL
@@ -34,8 +35,11 @@ DEFAULT = IM2COL.name
 __all__ = [
     "DEFAULT",
     "STRATEGIES",
+    "Candidate",
     "Choice",
+    "Chooser",
     "ConvLayer",
+    "Decision",
     "Lower",
     "LowerConv",
     "Lowering",
@@ -60,17 +64,20 @@ class LowerConv:
     """``conv2d(x, w, b)  =>  the strategy's ops``, and the same for both gradients
 
     Attributes:
-        choice: a strategy for all convolutions, where those that it refuses get the default; or a mapping from names
-            of traced convolutions, or patterns (``features.*``; the first that fits holds), to strategies.
+        choice: a strategy for all convolutions, where those that it refuses get the default, or who chooses one for
+            each; or a mapping from names of traced convolutions, or patterns (``features.*``; the first that fits
+            holds), to those.
         default: the strategy of convolutions that are not named, or several in order of preference.
+        threads: how many threads a matrix product may use where the graph runs, for who chooses.
 
     Raises:
         UnsupportedError: an unknown strategy; a key that fits no convolution; a strategy that is named for a
-            convolution and refuses it.
+            convolution and refuses it; no strategy that a chooser may take.
     """
 
     choice: StrategyChoice = DEFAULT
-    default: Choice | Preference = DEFAULT
+    default: str | Strategy | Preference = DEFAULT
+    threads: int = 1
     name: str = "lower_conv"
 
     def __call__(self, graph: Graph) -> Graph:
@@ -79,7 +86,7 @@ class LowerConv:
 
     def lowering(self, graph: Graph) -> Lowering:
         """What the pass does to each convolution of ``graph``, and why; raises what the pass raises."""
-        return _choice.choose(graph, self.choice, self.default, STRATEGIES)
+        return _choice.choose(graph, self.choice, self.default, STRATEGIES, self.threads)
 
 
 def taking(graph: Graph) -> tuple[str, ...]:

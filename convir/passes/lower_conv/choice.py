@@ -10,14 +10,18 @@ from typing import Any
 from convir.common.table import Column, TextTable
 from convir.ir import Graph, Node, UnsupportedError
 from convir.ir.ops import ConvOp
-from convir.passes.lower_conv.layer import operands
+from convir.passes.lower_conv.decision import Chooser, Decision
+from convir.passes.lower_conv.layer import ConvLayer, constants, operands
 from convir.passes.lower_conv.strategy import Strategy
+
+#: Names of those who choose: see :mod:`convir.selection`.
+CHOOSERS = ("auto", "measure")
 
 #: Name and version of what :meth:`Lowering.to_json` returns.
 SCHEMA = "convir.lowering/1"
 
-#: A strategy by its name, or one that was made with other settings than the named one has.
-Choice = str | Strategy
+#: A strategy by its name, one that was made with other settings than the named one has, or who chooses one.
+Choice = str | Strategy | Chooser
 
 #: A strategy for all convolutions, or one for each node name or pattern of names; unnamed ones get the default.
 StrategyChoice = Choice | Mapping[str, Choice]
@@ -30,9 +34,11 @@ class LoweringRow:
     Attributes:
         node: the convolution's name.
         strategy: name of the strategy that computes it.
-        asked: name of the strategy that was asked for; empty where ``conv=`` does not say.
+        asked: name of the strategy, or of who chooses one, that was asked for; empty where ``conv=`` does not say.
         reason: why it is not the one that was asked for; empty where it is.
         chosen: the strategy itself.
+        layer: what problem the convolution is.
+        decision: what it was chosen on; None where it was named, or is the default.
     """
 
     node: str
@@ -40,6 +46,8 @@ class LoweringRow:
     asked: str
     reason: str
     chosen: Strategy = field(compare=False, repr=False)
+    layer: ConvLayer = field(compare=False, repr=False)
+    decision: Decision | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, str]:
         """``node, strategy, asked, reason``"""
@@ -81,10 +89,15 @@ class Lowering:
         return self.table().text()
 
 
-def named(choice: Choice, known: Sequence[Strategy]) -> Strategy:
+def named(choice: str | Strategy, known: Sequence[Strategy]) -> Strategy:
     """The strategy of this name, or the strategy that it is; raises UnsupportedError listing those there are."""
     if isinstance(choice, Strategy):
         return choice
+    if choice in CHOOSERS:
+        raise UnsupportedError(
+            f"conv={choice!r} is for convir.compile(), which knows the backend and the machine; a pipeline takes the "
+            f"chooser itself: convir.selection.chooser({choice!r}, backend)"
+        )
     for candidate in known:
         if candidate.name == choice:
             return candidate
@@ -93,47 +106,123 @@ def named(choice: Choice, known: Sequence[Strategy]) -> Strategy:
 
 
 #: What a convolution gets that nobody names a strategy for: the first of these that takes it, and pays or is the last.
-Preference = tuple[Choice, ...]
+Preference = tuple[str | Strategy, ...]
 
 
-def choose(graph: Graph, choice: StrategyChoice, default: Choice | Preference, known: Sequence[Strategy]) -> Lowering:
+@dataclass(frozen=True)
+class _Convolution:
+    """A convolution of the model, with the nodes that compute it and its gradients.
+
+    Attributes:
+        name: the model's node.
+        nodes: in order.
+        layer: what problem it is.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    layer: ConvLayer
+
+    def refusal(self, strategy: Strategy) -> str | None:
+        """Why the strategy cannot compute one of the nodes; they share image and weight, and get one answer."""
+        reasons = (strategy.refuses(node.op, *operands(node)) for node in self.nodes if isinstance(node.op, ConvOp))
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def pays(self, strategy: Strategy) -> bool:
+        """Whether the strategy takes all nodes, and is worth preferring for them."""
+        pays = (strategy.pays(node.op, *operands(node)) for node in self.nodes if isinstance(node.op, ConvOp))
+        return self.refusal(strategy) is None and all(pays)
+
+    def row(self, chosen: Strategy, asked: str = "", reason: str = "", decision: Decision | None = None) -> LoweringRow:
+        """How it is computed."""
+        return LoweringRow(self.name, chosen.name, asked, reason, chosen, self.layer, decision)
+
+    def require(self, strategy: Strategy, what_to_do: str) -> None:
+        """Raise UnsupportedError where the strategy refuses the convolution."""
+        reason = self.refusal(strategy)
+        if reason is not None:
+            raise UnsupportedError(
+                f"the strategy {strategy.name} cannot compute {self.name}: it {reason}; {what_to_do}",
+                self.nodes[0].where,
+            )
+
+
+def choose(
+    graph: Graph,
+    choice: StrategyChoice,
+    default: str | Strategy | Preference,
+    known: Sequence[Strategy],
+    threads: int = 1,
+) -> Lowering:
     """Which strategy computes each convolution of ``graph``.
 
     Args:
         graph: before its convolutions are lowered.
-        choice: one strategy for all, where those that it refuses get the default; or a mapping from names or patterns
-            (``*``, ``?``, ``[...]``) of convolutions, the first that fits holds, and none may be refused.
+        choice: one strategy for all, where those that it refuses get the default, or who chooses one for each; or a
+            mapping from names or patterns (``*``, ``?``, ``[...]``) of convolutions, the first that fits holds, and
+            none may be refused.
         default: for convolutions that ``choice`` does not name; of several, the first that takes the convolution
             and pays, or the last.
         known: the strategies that have names.
+        threads: how many threads a matrix product may use where the graph runs, for who chooses.
 
     Raises:
         UnsupportedError: an unknown strategy; a key that fits no convolution, or none that an earlier key leaves; a
-            named strategy, or the default, that refuses the convolution.
+            named strategy, or the default, that refuses the convolution; no strategy that a chooser may take.
     """
-    convolutions = _by_origin(graph)
+    convolutions = _convolutions(graph)
     usual = [named(each, known) for each in (default if isinstance(default, tuple) else (default,))]
-    if not isinstance(choice, Mapping):
-        asked = named(choice, known)
-        return Lowering(tuple(_or_default(origin, nodes, asked, usual) for origin, nodes in convolutions.items()))
-    strategies = {key: named(each, known) for key, each in choice.items()}
-    key_of = _matches(tuple(strategies), tuple(convolutions))
-    return Lowering(
-        tuple(
-            _as_named(origin, nodes, strategies[key_of[origin]])
-            if origin in key_of
-            else _by_default(origin, nodes, usual)
-            for origin, nodes in convolutions.items()
-        )
-    )
+    asked, strict = _asked(choice, [each.name for each in convolutions], known)
+    decisions = _decisions(convolutions, asked, known, threads)
+    rows = []
+    for each in convolutions:
+        wanted = asked.get(each.name)
+        if wanted is None:
+            rows.append(_by_default(each, usual))
+        elif isinstance(wanted, Chooser):
+            decision = decisions[wanted, each.layer]
+            rows.append(each.row(decision.chosen, wanted.name, decision=decision))
+        else:
+            rows.append(_as_named(each, wanted) if strict else _or_default(each, wanted, usual))
+    return Lowering(tuple(rows))
 
 
-def _by_origin(graph: Graph) -> dict[str, list[Node]]:
-    """The convolutions of the model, by name, each with the nodes that compute it and its gradients."""
+def _convolutions(graph: Graph) -> list[_Convolution]:
+    """The convolutions of the model."""
     found: dict[str, list[Node]] = {}
     for node in graph.nodes:
         if isinstance(node.op, ConvOp):
             found.setdefault(node.origin, []).append(node)
+    fixed = constants(graph)
+    return [_Convolution(name, tuple(nodes), ConvLayer.of(nodes, fixed)) for name, nodes in found.items()]
+
+
+def _asked(
+    choice: StrategyChoice, names: Sequence[str], known: Sequence[Strategy]
+) -> tuple[dict[str, Strategy | Chooser], bool]:
+    """What is asked for each convolution that ``choice`` speaks of, and whether it names them one by one."""
+    if not isinstance(choice, Mapping):
+        return dict.fromkeys(names, _resolved(choice, known)), False
+    strategies = {key: _resolved(each, known) for key, each in choice.items()}
+    keys = _matches(tuple(strategies), names)
+    return {name: strategies[key] for name, key in keys.items()}, True
+
+
+def _resolved(choice: Choice, known: Sequence[Strategy]) -> Strategy | Chooser:
+    return choice if isinstance(choice, Chooser) else named(choice, known)
+
+
+def _decisions(
+    convolutions: Sequence[_Convolution],
+    asked: Mapping[str, Strategy | Chooser],
+    known: Sequence[Strategy],
+    threads: int,
+) -> dict[tuple[Chooser, ConvLayer], Decision]:
+    """What each chooser decides about the layers that it is asked about, each once."""
+    found: dict[tuple[Chooser, ConvLayer], Decision] = {}
+    for chooser in {each: None for each in asked.values() if isinstance(each, Chooser)}:
+        layers = list(dict.fromkeys(each.layer for each in convolutions if asked.get(each.name) is chooser))
+        found |= {(chooser, layer): made for layer, made in chooser.decide(layers, known, threads).items()}
     return found
 
 
@@ -159,43 +248,20 @@ def _fits(key: str, origin: str) -> bool:
     return key == origin or (isinstance(key, str) and fnmatchcase(origin, key))
 
 
-def _preferred(nodes: Sequence[Node], usual: Sequence[Strategy]) -> Strategy:
-    """The first that takes the convolution and pays, or the last."""
-    for candidate in usual[:-1]:
-        pays = (candidate.pays(node.op, *operands(node)) for node in nodes if isinstance(node.op, ConvOp))
-        if _refusal(candidate, nodes) is None and all(pays):
-            return candidate
-    return usual[-1]
-
-
-def _or_default(origin: str, nodes: Sequence[Node], asked: Strategy, default: Sequence[Strategy]) -> LoweringRow:
-    reason = _refusal(asked, nodes)
+def _or_default(convolution: _Convolution, asked: Strategy, usual: Sequence[Strategy]) -> LoweringRow:
+    reason = convolution.refusal(asked)
     if reason is None:
-        return LoweringRow(origin, asked.name, asked.name, "", asked)
-    return replace(_by_default(origin, nodes, default), asked=asked.name, reason=f"{asked.name} {reason}")
+        return convolution.row(asked, asked.name)
+    return replace(_by_default(convolution, usual), asked=asked.name, reason=f"{asked.name} {reason}")
 
 
-def _as_named(origin: str, nodes: Sequence[Node], asked: Strategy) -> LoweringRow:
-    _require(origin, nodes, asked, "name another one for it in conv=, or none for the default")
-    return LoweringRow(origin, asked.name, asked.name, "", asked)
+def _as_named(convolution: _Convolution, asked: Strategy) -> LoweringRow:
+    convolution.require(asked, "name another one for it in conv=, or none for the default")
+    return convolution.row(asked, asked.name)
 
 
-def _by_default(origin: str, nodes: Sequence[Node], usual: Sequence[Strategy]) -> LoweringRow:
-    default = _preferred(nodes, usual)
-    _require(origin, nodes, default, "it is the default here: name another one for it in conv=")
-    return LoweringRow(origin, default.name, "", "", default)
-
-
-def _require(origin: str, nodes: Sequence[Node], strategy: Strategy, what_to_do: str) -> None:
-    """Raise UnsupportedError where the strategy refuses the convolution."""
-    reason = _refusal(strategy, nodes)
-    if reason is not None:
-        raise UnsupportedError(
-            f"the strategy {strategy.name} cannot compute {origin}: it {reason}; {what_to_do}", nodes[0].where
-        )
-
-
-def _refusal(strategy: Strategy, nodes: Sequence[Node]) -> str | None:
-    """Why the strategy cannot compute one of the nodes; they share image and weight, and get one answer."""
-    reasons = (strategy.refuses(node.op, *operands(node)) for node in nodes if isinstance(node.op, ConvOp))
-    return next((reason for reason in reasons if reason is not None), None)
+def _by_default(convolution: _Convolution, usual: Sequence[Strategy]) -> LoweringRow:
+    """The first that takes the convolution and pays, or the last."""
+    default = next((each for each in usual[:-1] if convolution.pays(each)), usual[-1])
+    convolution.require(default, "it is the default here: name another one for it in conv=")
+    return convolution.row(default)

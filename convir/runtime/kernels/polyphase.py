@@ -45,4 +45,5 @@ def unbuffered(step: Step) -> Step:
             np.setbufsize(_BUFFER)
             step()
 
+    run.steps = [step]  # type: ignore[attr-defined]
     return run

@@ -65,6 +65,7 @@ def in_order(steps: Sequence[Step]) -> Step:
         for step in steps:
             step()
 
+    run.steps = steps  # type: ignore[attr-defined]  # For whoever asks what a run will do.
     return run
 
 

@@ -14,6 +14,7 @@ from convir.ir import Graph, Node, Op, TensorType, UnsupportedError, Value
 from convir.ir.ops import Constant, CrossEntropy, Region
 from convir.loops import Function, Operand, Processor, identifier, program_for, write_function
 from convir.runtime.build_report import BuildReport
+from convir.runtime.calls import Call, Loops
 from convir.runtime.kernel_set import NUMPY, BoundStep
 from convir.runtime.kernels import Array, Step
 from convir.runtime.kernels.loss import require_classes
@@ -107,6 +108,14 @@ class NumbaKernels:
         failed = build.failures(jobs.values())
         warn({node: failed[job] for node, job in jobs.items() if job in failed})
         return report
+
+    def calls(self, node: Node) -> Sequence[Call] | None:
+        """The loops; for nodes that have none NumPy's calls."""
+        function = self._function(node)
+        if function is None:
+            return NUMPY.calls(node)
+        nbytes = sum(value.type.nbytes for value in {*node.inputs, *node.outputs})
+        return [Loops(function.cycles, nbytes)]
 
     def source(self, node: Node) -> str:
         """The module that holds the node's loops, with a head that says what they are."""

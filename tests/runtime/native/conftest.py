@@ -8,7 +8,8 @@ pytest.importorskip("numba")
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """An empty cache, and a process that has compiled nothing."""
-    from convir.runtime.native import build, cache
+    from convir.common import cache
+    from convir.runtime.native import build
 
     monkeypatch.setenv("CONVIR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(build, "_known", {})

@@ -75,7 +75,7 @@ def processes(monkeypatch, tmp_path):
 @needs_fork
 def test_a_fork_does_not_wait_for_processes_that_compile(monkeypatch, processes):
     shown = threading.Event()
-    monkeypatch.setattr(build.CompileProgress, "show", lambda progress: shown.set())
+    monkeypatch.setattr(build.WorkProgress, "show", lambda progress: shown.set())
     builder = threading.Thread(target=build.compile_all, args=([times(2), times(3)],))
     builder.start()
     assert shown.wait(20)
@@ -102,7 +102,7 @@ def test_a_signal_handler_that_forks_in_the_middle(monkeypatch, processes):
             if children[0]:
                 processes.touch()
 
-    monkeypatch.setattr(build.CompileProgress, "show", show)
+    monkeypatch.setattr(build.WorkProgress, "show", show)
     build.compile_all([times(2), times(3)])
     if children == [0]:
         in_child(lambda: [run(times(factor)) for factor in (2, 3)])

@@ -17,7 +17,9 @@ pytest.importorskip("numba")
 from support.native_jobs import run, times
 
 from convir import ConvirWarning
-from convir.runtime.native import build, cache
+from convir.common.cache import cache_folder
+from convir.runtime.native import build
+from convir.runtime.native.cache import COMPILED
 from convir.runtime.native.objects import ObjectCode
 
 CODE = ObjectCode("function", ("expf",), bytes(range(64)))
@@ -67,7 +69,7 @@ def test_the_folder(monkeypatch, settings, expected):
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert cache.cache_folder() == Path(expected)
+    assert cache_folder() == Path(expected)
 
 
 def test_a_folder_that_cannot_be_written_to_gets_one_warning(tmp_path, monkeypatch):
@@ -83,14 +85,14 @@ def test_a_folder_that_cannot_be_written_to_gets_one_warning(tmp_path, monkeypat
 
 
 def test_seeing_and_clearing(folder):
-    assert (cache.contents().functions, cache.contents().bytes) == (0, 0)
+    assert (COMPILED.contents().entries, COMPILED.contents().bytes) == (0, 0)
     build.compile_all([times(2), times(3)])
     (folder / "notes.txt").write_text("mine", encoding="utf-8")
     size = sum(file.stat().st_size for file in folder.glob("*.native"))
-    seen = cache.contents()
-    assert (seen.functions, seen.bytes, seen.folder, seen.removed) == (2, size, str(folder), False)
+    seen = COMPILED.contents()
+    assert (seen.entries, seen.bytes, seen.folder, seen.removed) == (2, size, str(folder), False)
     assert str(seen) == f"2 compiled functions, {size / 1024:.0f} KiB, in {folder}"
-    assert cache.contents(clear=True).removed
+    assert COMPILED.contents(clear=True).removed
     assert [file.name for file in folder.iterdir()] == ["notes.txt"]
 
 

@@ -1,4 +1,4 @@
-"""A bar on the terminal while functions are compiled, where that takes long enough to wonder."""
+"""A bar on the terminal for work that takes long enough to wonder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from typing import Any, Self
 PATIENCE = 1.0
 
 
-class CompileProgress:
-    """Counts functions; shows a bar on standard error if that is a terminal and :data:`PATIENCE` is over."""
+class WorkProgress:
+    """Counts what is done; shows a bar on standard error if that is a terminal and :data:`PATIENCE` is over.
 
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
+    Args:
+        doing: what stands before the bar, such as ``compiling``.
+        total: how much there is to do.
+    """
+
+    def __init__(self, doing: str, total: int) -> None:
+        self.doing, self.total, self.done = doing, total, 0
         self._begin = time.perf_counter()
         self._bar: Any = None
         self._task: Any = None
@@ -35,7 +40,7 @@ class CompileProgress:
     def show(self) -> None:
         """Bring the bar up to date; to be called about once a second while nothing is done."""
         if self._bar is None and self._is_wanted():
-            self._bar, self._task = _bar(self.total)
+            self._bar, self._task = _bar(self.doing, self.total)
             self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done)
@@ -45,10 +50,10 @@ class CompileProgress:
         return late and self.done < self.total and sys.stderr is not None and sys.stderr.isatty()
 
 
-def _bar(total: int) -> tuple[Any, Any]:
+def _bar(doing: str, total: int) -> tuple[Any, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     return bar, bar.add_task("", total=total)

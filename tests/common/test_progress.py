@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from convir.runtime.native import progress
-from convir.runtime.native.progress import CompileProgress
+from convir.common import progress
+from convir.common.progress import WorkProgress
 
 
 class Terminal(io.StringIO):
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 def shown(monkeypatch, stream, patience):
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(progress, "PATIENCE", patience)
-    with CompileProgress(3) as bar:
+    with WorkProgress("compiling", 3) as bar:
         for _ in range(3):
             bar.advance()
     return stream.getvalue()
@@ -36,6 +36,6 @@ def test_nothing_where_it_is_quick_or_nobody_looks(monkeypatch, stream, patience
 def test_no_standard_error_at_all(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     monkeypatch.setattr(progress, "PATIENCE", -1)
-    with CompileProgress(2) as bar:
+    with WorkProgress("compiling", 2) as bar:
         bar.advance()
     assert bar.done == 1

@@ -1,0 +1,68 @@
+"""The figures of this machine, measured once and kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from convir.ir import TensorType
+from convir.ir.ops import Conv2d
+from convir.passes.lower_conv import ConvLayer, strategy
+from convir.runtime import KernelSet
+from convir.runtime.machine import this_machine
+from convir.selection import store
+from convir.selection.figures import Figures
+from convir.selection.measuring import measure_figures
+from convir.selection.roofline import predict_nodes
+from convir.selection.trial import Bench, Trial, random_parameters
+
+#: Changed when what is measured changes: figures of before are not those that predictions are made from now.
+_VERSION = 1
+
+
+@lru_cache(maxsize=16)
+def figures_for(kernels: KernelSet, threads: int, dtype: str) -> Figures:
+    """What this machine can do with a backend: from memory, from the cache on disk, or measured now, in a second.
+
+    Args:
+        kernels: the backend.
+        threads: how many threads BLAS may use.
+        dtype: element type.
+    """
+    question = {
+        "what": "figures",
+        "version": _VERSION,
+        "backend": kernels.name,
+        "threads": threads,
+        "dtype": dtype,
+        "machine": this_machine().to_json(),
+    }
+    kept = _known(store.load(question))
+    if kept is not None:
+        return kept
+    found = measure_figures(threads, dtype)
+    if kernels.fuses:
+        found = replace(found, cycle_seconds=_cycle(kernels, found, dtype))
+    store.save(question, found.to_json())
+    return found
+
+
+def _known(kept: Any) -> Figures | None:
+    """The figures that were kept; None for what cannot be."""
+    try:
+        return None if kept is None else Figures.from_json(kept)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _cycle(kernels: KernelSet, figures: Figures, dtype: str) -> float:
+    """Seconds of a cycle of the model that schedules loops: of a direct convolution whose operands stay in cache."""
+    layer = ConvLayer(Conv2d(), TensorType((8, 32, 18, 18), dtype), TensorType((32, 32, 3, 3), dtype))
+    trial = Trial.of(layer, strategy("direct"), kernels, random_parameters(layer, dtype))
+    expected = predict_nodes(trial.program.forward.nodes, kernels, replace(figures, cycle_seconds=1.0))
+    bench = Bench(trial)
+    assert expected is not None
+    return float(np.min([bench.run(threads=1) for _ in range(20)])) / expected.seconds

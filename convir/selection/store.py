@@ -1,0 +1,47 @@
+"""Measurements that are kept between processes: a file for each, which says what it is of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from convir.common.cache import Cache
+
+MEASURED = Cache("measurements", "measured", ".json", "measures again")
+
+
+def load(question: dict[str, Any]) -> Any:
+    """The answer that was kept for ``question``; None where there is none, or where the file is not whole.
+
+    A file that somebody damaged, or one of another question whose name is the same by chance, is as good as none: what
+    it should hold is measured again, and overwrites it.
+    """
+    content = MEASURED.read(_key(question))
+    if content is None:
+        return None
+    try:
+        kept = json.loads(content)
+        intact = kept["question"] == _plain(question) and kept["checksum"] == _checksum(kept["answer"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return kept["answer"] if intact else None
+
+
+def save(question: dict[str, Any], answer: Any) -> None:
+    """Keep the answer, of plain types; a reader sees all of it or nothing, and of two writers one wins."""
+    kept = {"question": _plain(question), "answer": answer, "checksum": _checksum(answer)}
+    MEASURED.write(_key(question), json.dumps(kept, indent=1).encode())
+
+
+def _plain(question: dict[str, Any]) -> Any:
+    """As it comes back from a file: tuples are lists."""
+    return json.loads(json.dumps(question))
+
+
+def _key(question: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _checksum(answer: Any) -> str:
+    return hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,134 @@
+"""A layer by itself under one strategy: planned, and run where that is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from convir.compiler import Program, build, pipeline
+from convir.ir import TensorType
+from convir.passes.lower_conv import ConvLayer, Strategy
+from convir.passes.lower_conv.layer import BIAS, RESULT, WEIGHT
+from convir.runtime import Executable, KernelSet
+from convir.runtime.arena import Arena
+from convir.runtime.blas import blas_threads
+from convir.runtime.kernels import Array
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A layer under a strategy.
+
+    Attributes:
+        layer: what is computed.
+        strategy: how.
+        program: what runs for it, with the gradients that the layer is asked for; where the weight is a constant,
+            without what follows from it alone.
+    """
+
+    layer: ConvLayer
+    strategy: Strategy
+    program: Program
+
+    @staticmethod
+    def of(
+        layer: ConvLayer, strategy: Strategy, kernels: KernelSet, parameters: Mapping[str, Any] | None = None
+    ) -> Trial:
+        """Compile the layer; raises UnsupportedError where the strategy refuses it.
+
+        Args:
+            layer: what to compute.
+            strategy: how.
+            kernels: what runs it.
+            parameters: what the weight and the bias are bound to; None where nothing runs.
+        """
+        chosen: dict[str, Any] = {"conv": {RESULT: strategy}, "backend": kernels.name}
+        passes = pipeline(**chosen, inference=True) if layer.frozen else pipeline(**chosen, wrt=layer.gradients)
+        return Trial(layer, strategy, build(layer.alone(parameters), passes, kernels))
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Most bytes that are alive at once besides operands, results and their gradients."""
+        return self.program.memory.scratch_peak
+
+
+class Bench:
+    """A trial that runs, on random numbers.
+
+    Args:
+        trial: compiled with :func:`random_parameters`.
+        arena: memory that others may use between runs; None for its own.
+    """
+
+    def __init__(self, trial: Trial, arena: Arena | None = None) -> None:
+        program = trial.program
+        self.trial = trial
+        program.kernels.prepare(program.graphs)
+        data = {name: holder.data for name, holder in program.parameters.items()}
+        self._executable = Executable(program.memory, data, program.kernels, arena)
+        self._given = [*program.graphs[0].inputs[: len(program.model.inputs)], *program.cotangents]
+        self._data = [numbers(value.type, stream) for stream, value in enumerate(self._given)]
+
+    def run(self, threads: int) -> float:
+        """Seconds of the forward, and of the backward if there is one."""
+        for value, array in zip(self._given, self._data, strict=True):
+            self._executable.load(value, array)
+        with blas_threads(threads):
+            begin = time.perf_counter()
+            for half in range(len(self.trial.program.graphs)):
+                self._executable.run(half)
+            return time.perf_counter() - begin
+
+    def results(self) -> tuple[Array, ...]:
+        """The result, then the gradients, of a run."""
+        program = self.trial.program
+        for value, array in zip(self._given, self._data, strict=True):
+            self._executable.load(value, array)
+        found: list[Array] = []
+        counts = (len(program.model.outputs), len(program.wrt))
+        for half, (graph, count) in enumerate(zip(program.graphs, counts, strict=False)):
+            self._executable.run(half)
+            # What comes next may overwrite it.
+            found += [self._executable.read(value).copy() for value in graph.outputs[:count]]
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A parameter that is what it is."""
+
+    data: Array
+    requires_grad: bool = True
+
+
+@lru_cache(maxsize=8)
+def random_parameters(layer: ConvLayer, dtype: str) -> Mapping[str, _Given]:
+    """A weight, and a bias if there is one: the same numbers in every element type."""
+    types = {WEIGHT: layer.weight} | ({BIAS: layer.weight.with_shape(layer.weight.shape[:1])} if layer.biased else {})
+    return {name: _Given(numbers(type, -1 - stream).astype(dtype)) for stream, (name, type) in enumerate(types.items())}
+
+
+def numbers(type: TensorType, stream: int) -> Array:
+    """Normally distributed numbers, the same at every call."""
+    return np.random.default_rng(stream % 2**32).standard_normal(type.shape, "float32").astype(type.dtype)
+
+
+def relative_error(results: Sequence[Array], exact: Sequence[Array]) -> float | None:
+    """The largest difference of any result from the exact one, over the exact one's largest element.
+
+    None where a result or an exact one has elements that are no numbers.
+    """
+    errors = [_distance(result, other) for result, other in zip(results, exact, strict=True)]
+    return float(max(errors, default=0.0)) if np.all(np.isfinite(errors)) else None
+
+
+def _distance(result: Array, exact: Array) -> float:
+    if not (np.isfinite(result).all() and np.isfinite(exact).all()):
+        return np.inf
+    scale = np.abs(exact).max()
+    return float(np.abs(result.astype(exact.dtype) - exact).max() / (scale or 1.0))
