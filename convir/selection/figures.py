@@ -77,7 +77,7 @@ class Figures:
         seconds = {name: data[name] for name in ("loop_seconds", "element_seconds", "call_seconds")}
         cycle = data["cycle_seconds"]
         numbers = [*rates.flat, *copies, *seconds.values(), *([] if cycle is None else [cycle])]
-        if not all(isinstance(number, float) and 0 < number < float("inf") for number in map(float, numbers)):
+        if not all(isinstance(number, int | float) and 0 < number < float("inf") for number in numbers):
             raise ValueError("a rate that is not a positive number")
         return Figures(
             tuple(tuple(map(tuple, plane)) for plane in rates.tolist()),

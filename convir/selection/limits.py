@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from convir.common.table import format_bytes
@@ -80,8 +80,11 @@ def require_one(layer: ConvLayer, candidates: Sequence[Candidate]) -> None:
 
 @lru_cache(maxsize=1024)
 def error_of(layer: ConvLayer, candidate: Strategy, kernels: KernelSet) -> float | None:
-    """The relative error of a strategy for one image of random numbers, with the gradients that are asked for."""
-    alone = layer.with_batch(1)
+    """The relative error of a strategy for one image of random numbers, with the gradients that are asked for.
+
+    Without an activation: a sum that rounds to the other side of 0 would make a gradient of it something else.
+    """
+    alone = replace(layer.with_batch(1), op=replace(layer.op, activation=None))
     bench = Bench(Trial.of(alone, candidate, kernels, random_parameters(alone, alone.image.dtype)))
     return relative_error(bench.results(), _exact(alone))
 

@@ -71,31 +71,35 @@ class Bench:
         program.kernels.prepare(program.graphs)
         data = {name: holder.data for name, holder in program.parameters.items()}
         self._executable = Executable(program.memory, data, program.kernels, arena)
-        self._given = [*program.graphs[0].inputs[: len(program.model.inputs)], *program.cotangents]
-        self._data = [numbers(value.type, stream) for stream, value in enumerate(self._given)]
+        inputs = program.graphs[0].inputs[: len(program.model.inputs)]
+        self._given = [
+            [(value, numbers(value.type, stream)) for stream, value in enumerate(values, first)]
+            for first, values in ((0, inputs), (len(inputs), program.cotangents))
+        ]
 
     def run(self, threads: int) -> float:
         """Seconds of the forward, and of the backward if there is one."""
-        for value, array in zip(self._given, self._data, strict=True):
-            self._executable.load(value, array)
         with blas_threads(threads):
-            begin = time.perf_counter()
-            for half in range(len(self.trial.program.graphs)):
-                self._executable.run(half)
-            return time.perf_counter() - begin
+            return sum(self._run(half) for half in range(len(self.trial.program.graphs)))
 
     def results(self) -> tuple[Array, ...]:
         """The result, then the gradients, of a run."""
         program = self.trial.program
-        for value, array in zip(self._given, self._data, strict=True):
-            self._executable.load(value, array)
-        found: list[Array] = []
         counts = (len(program.model.outputs), len(program.wrt))
+        found: list[Array] = []
         for half, (graph, count) in enumerate(zip(program.graphs, counts, strict=False)):
-            self._executable.run(half)
+            self._run(half)
             # What comes next may overwrite it.
             found += [self._executable.read(value).copy() for value in graph.outputs[:count]]
         return tuple(found)
+
+    def _run(self, half: int) -> float:
+        """Seconds of one graph; its operands are loaded before, as what came before may have overwritten them."""
+        for value, array in self._given[half]:
+            self._executable.load(value, array)
+        begin = time.perf_counter()
+        self._executable.run(half)
+        return time.perf_counter() - begin
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,247 @@
+"""Strategies that are chosen layer by layer: what for, within which limits, and what the user sees of it."""
+
+import numpy as np
+import pytest
+
+import convir
+from convir import nn, zoo
+from convir.ir import ConvirError, TensorType, UnsupportedError
+from convir.ir.ops import Conv2d
+from convir.passes.lower_conv import STRATEGIES, ConvLayer, LowerConv
+from convir.runtime import NUMPY
+from convir.selection import Auto, Limits, Measured, chooser, timing
+from convir.selection.limits import error_of
+from convir.selection.timing import Time
+
+
+def net(batch=2):
+    convir.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)]
+    return nn.Sequential(*layers, nn.Conv2d(8, 4, 1)), (batch, 3, 12, 12)
+
+
+LAYER = ConvLayer(Conv2d(padding=(1, 1)), TensorType((1, 64, 28, 28), "float32"), TensorType((64, 64, 3, 3), "float32"))
+
+
+def decided(layer=LAYER, **limits):
+    return Auto(NUMPY, Limits(**limits)).decide([layer], STRATEGIES, 1)[layer]
+
+
+def by_name(decision):
+    return {each.strategy: each for each in decision.candidates}
+
+
+def test_auto_takes_the_least_prediction(round_machine):
+    decision = decided()
+    seconds = {
+        each.strategy: each.predicted_seconds for each in decision.candidates if each.predicted_seconds is not None
+    }
+    assert decision.chosen.name == min(seconds, key=seconds.get)
+    assert set(seconds) >= {"im2col", "im2col_tiled", "shift_gemm", "winograd_2x2", "winograd_4x4"}
+
+
+def test_every_strategy_is_a_candidate_or_says_why_not(round_machine):
+    found = by_name(decided())
+    assert list(found) == [each.name for each in STRATEGIES]
+    assert found["pointwise"].excluded == "needs a 1x1 kernel, and this one is 3x3"
+    assert "reference" in found["naive"].excluded
+
+
+def test_a_memory_limit_changes_the_choice(round_machine):
+    free = decided()
+    needed = by_name(free)[free.chosen.name].scratch_bytes
+    limited = decided(memory=needed - 1)
+    assert limited.chosen.name != free.chosen.name
+    assert "of scratch, more than the limit" in by_name(limited)[free.chosen.name].excluded
+    assert by_name(limited)[limited.chosen.name].scratch_bytes < needed
+
+
+def test_a_bound_on_the_error_excludes_what_rounds_more(round_machine):
+    found = by_name(decided(error=1e-12 + error_of(LAYER, STRATEGIES[1], NUMPY)))
+    assert not found["im2col"].excluded
+    assert "more than" in found["winograd_4x4"].excluded
+    assert found["winograd_4x4"].error > 2 * found["im2col"].error
+
+
+def test_where_nothing_is_left_every_reason_is_given(round_machine):
+    with pytest.raises(UnsupportedError, match=r"no strategy is left for 64 filters 3x3 .*im2col needs .* of scratch"):
+        decided(memory=0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"memory_limit": -1}, "memory_limit is a number of bytes"),
+        ({"memory_limit": 1.5}, "memory_limit is a number of bytes"),
+        ({"max_error": 0}, "max_error is a positive relative error"),
+        ({"max_error": float("nan")}, "max_error is a positive relative error"),
+        ({"max_error": "1e-5"}, "max_error is a positive relative error"),
+    ],
+)
+def test_limits_that_are_none(limits, message):
+    model, shape = net()
+    with pytest.raises(ConvirError, match=message):
+        convir.compile(model, shape, conv="auto", **limits)
+
+
+def test_limits_need_somebody_to_keep_to_them():
+    model, shape = net()
+    for conv in (None, "im2col", {"conv2d": "im2col"}):
+        with pytest.raises(UnsupportedError, match=r"memory_limit= and max_error= say what conv='auto'"):
+            convir.compile(model, shape, conv=conv, memory_limit=10**6)
+    with pytest.raises(ConvirError, match="passes= is the whole pipeline"):
+        convir.compile(model, shape, passes=convir.pipeline(), memory_limit=10**6)
+
+
+def test_a_pipeline_takes_the_chooser_itself(round_machine):
+    with pytest.raises(UnsupportedError, match=r"conv='auto' is for convir.compile\(\)"):
+        convir.compile(nn.Conv2d(1, 1, 3), (1, 1, 8, 8), passes=convir.pipeline(conv="auto"))
+    passes = convir.pipeline(conv=chooser("auto", NUMPY))
+    compiled = convir.compile(*net(), passes=passes)
+    assert [row.asked for row in compiled.lowering.rows] == ["auto"] * 4
+
+
+def test_nobody_else_chooses():
+    with pytest.raises(UnsupportedError, match=r"nobody called 'guess' chooses strategies; there are: auto, measure"):
+        chooser("guess", NUMPY)
+
+
+def test_a_chooser_for_some_layers(round_machine):
+    compiled = convir.compile(*net(), conv={"conv2d": "im2col", "conv2d_3": "auto"}, inference=True)
+    rows = {row.node: row for row in compiled.lowering.rows}
+    asked = [row.asked for row in rows.values()]
+    assert sorted(asked) == ["", "", "auto", "im2col"]
+
+
+@pytest.mark.parametrize("conv", ["auto", "measure"])
+@pytest.mark.parametrize("inference", [False, True])
+def test_results_are_those_of_the_reference(conv, inference):
+    model, shape = net()
+    x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+    chosen = convir.compile(model, shape, conv=conv, inference=inference)
+    reference = convir.compile(model, shape, conv="naive", inference=inference)
+    np.testing.assert_allclose(chosen(x), reference(x), rtol=1e-3, atol=1e-4)
+    if not inference:
+        dy = np.ones(chosen(x).shape, "float32")
+        reference(x)
+        gradients, expected = chosen.backward(dy), reference.backward(dy)
+        for name in expected:
+            np.testing.assert_allclose(gradients[name], expected[name], rtol=1e-3, atol=1e-3)
+
+
+def test_measure_tries_each_shape_once_and_remembers(monkeypatch):
+    tried = []
+    once = timing.measure
+
+    def counted(layer, *rest):
+        tried.append(layer)
+        return once(layer, *rest)
+
+    monkeypatch.setattr(timing, "measure", counted)
+    model, shape = net()
+    first = convir.compile(model, shape, conv="measure", inference=True, tile=99)
+    assert len(tried) == len(set(tried)) == 3
+    second = convir.compile(model, shape, conv="measure", inference=True, tile=99)
+    assert len(tried) == 3
+    assert first.lowering == second.lowering
+
+
+def test_measure_takes_the_least_time_within_the_limits(monkeypatch):
+    known = {"im2col": Time(3e-3, 3e-3, 3e-3, 5, 9000, 1e-7), "winograd_4x4": Time(1e-3, 1e-3, 1e-3, 5, 5000, 1e-5)}
+    monkeypatch.setattr(timing, "measure", lambda layer, *_: _with_all(layer, known))
+
+    def chosen(**limits):
+        decision = Measured(NUMPY, Limits(**limits)).decide([LAYER], STRATEGIES, 1)[LAYER]
+        return decision.chosen.name
+
+    assert chosen() == "winograd_4x4"
+    assert chosen(error=1e-6) == "im2col"
+    assert chosen(memory=6000, error=1e-4) == "winograd_4x4"
+
+
+def _with_all(layer, known):
+    slow = Time(1.0, 1.0, 1.0, 5, 10**6, 1e-3)
+    names = [each.name for each in STRATEGIES if not LowerConv(each).lowering(layer.alone()).refused]
+    return {name: known.get(name, slow) for name in names if name != "naive"}
+
+
+def test_a_damaged_measurement_is_made_again(folder, monkeypatch):
+    measured = []
+    monkeypatch.setattr(timing, "measure", lambda layer, *_: measured.append(layer) or _with_all(layer, {}))
+    for damage in (None, b"{", b"null", b'{"question": 1}'):
+        if damage is not None:
+            (file,) = folder.iterdir()
+            file.write_bytes(damage)
+        Measured(NUMPY).decide([LAYER], STRATEGIES, 1)
+    assert len(measured) == 4
+
+
+def test_times_that_cannot_be_are_measured_again(monkeypatch):
+    measured = []
+    times = _with_all(LAYER, {"im2col": Time(-1.0, 1.0, 1.0, 5, 1, 1e-3)})
+    monkeypatch.setattr(timing, "measure", lambda layer, *_: measured.append(layer) or times)
+    for _ in range(2):
+        timing.times_of([LAYER], STRATEGIES, NUMPY, 1)
+    assert len(measured) == 2
+
+
+def test_another_number_of_threads_is_another_measurement(folder, monkeypatch):
+    monkeypatch.setattr(timing, "measure", lambda layer, *_: _with_all(layer, {}))
+    for threads in (1, 2, 2):
+        timing.times_of([LAYER], STRATEGIES, NUMPY, threads)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_timing_every_strategy_that_takes_the_layer():
+    layer = ConvLayer(
+        Conv2d(), TensorType((2, 4, 6, 6), "float32"), TensorType((4, 4, 3, 3), "float32"), gradients=("weight",)
+    )
+    times = timing.measure(layer, STRATEGIES, NUMPY, 1)
+    assert set(times) == {each.name for each in STRATEGIES if not each.refuses(layer.op, layer.image, layer.weight)} - {
+        "naive"
+    }
+    for name, time in times.items():
+        assert 0 < time.seconds_lower <= time.seconds <= time.seconds_upper, name
+        assert time.error < 1e-5, name
+
+
+def test_explaining_what_was_chosen(round_machine):
+    compiled = convir.compile(*net(), conv={"conv2d_2": "winograd_2x2", "*": "auto"}, inference=True, tile=99)
+    explanation = compiled.explain()
+    choices = {name: choice for choice in explanation.choices for name in choice.layers}
+    assert choices["conv2d_2"].strategy == "winograd_2x2"
+    assert choices["conv2d_2"].reason == "asked for"
+    assert choices["conv2d"].reason == "the least predicted time"
+    assert choices["conv2d"].strategy == choices["conv2d"].best_predicted.strategy
+    text = str(explanation)
+    assert "needs a 1x1 kernel, and this one is 3x3" in text
+    assert "chosen" in text
+    data = explanation.to_json()
+    assert data["schema"] == "convir.explain/1"
+    assert [each["strategy"] for each in data["choices"]] == [each.strategy for each in explanation.choices]
+
+
+def test_layers_of_one_shape_share_an_explanation(round_machine):
+    layers = [nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)]
+    explanation = convir.compile(nn.Sequential(*layers), (1, 4, 8, 8), conv="auto", inference=True).explain()
+    (choice,) = explanation.choices
+    assert choice.layers == ("conv2d", "conv2d_1", "conv2d_2")
+
+
+def test_the_default_is_explained_too(round_machine):
+    (first, _) = convir.compile(zoo.LeNet5(), (2, 1, 28, 28)).explain().choices
+    assert first.reason == "the default of numpy"
+    assert first.strategy == "toeplitz"
+
+
+def test_a_model_without_convolutions_has_nothing_to_choose(round_machine):
+    explanation = convir.compile(nn.Linear(3, 2), (4, 3), conv="auto").explain()
+    assert explanation.choices == ()
+    assert "There is no convolution." in str(explanation)
+
+
+def test_a_constant_weight_is_transformed_beforehand(round_machine):
+    trained = decided()
+    frozen = decided(ConvLayer(**{**vars(LAYER), "frozen": True}))
+    assert by_name(frozen)["winograd_4x4"].predicted_seconds < by_name(trained)["winograd_4x4"].predicted_seconds
+    assert by_name(frozen)["winograd_4x4"].scratch_bytes < by_name(trained)["winograd_4x4"].scratch_bytes
