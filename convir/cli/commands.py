@@ -30,10 +30,11 @@ class Compilation:
 
     compiled: Any
     show_stages: bool
+    explanation: Any = None
     dumped: Any = None
 
     def to_json(self) -> dict[str, Any]:
-        """``schema, graph, backend, lowering, division, build, stages, cost, memory, dump``."""
+        """``schema, graph, backend, lowering, explanation, division, build, stages, cost, memory, dump``."""
         stages = [
             {"name": stage.name, "nodes": len(stage.graph.nodes), "seconds": stage.seconds}
             for stage in self.compiled.stages
@@ -44,6 +45,7 @@ class Compilation:
             "graph": self.compiled.program.model.name,
             "backend": self.compiled.program.kernels.name,
             "lowering": self.compiled.lowering.to_json(),
+            "explanation": self.explanation and self.explanation.to_json(),
             "division": _division_json(self.compiled.division),
             "build": self.compiled.build and self.compiled.build.to_json(),
             "stages": stages,
@@ -58,7 +60,9 @@ class Compilation:
             parts: list[object] = [*stages]
         else:
             parts = [_stage_table(stages), self.compiled.cost, self.compiled.memory]
-        if self.compiled.lowering.refused:
+        if self.explanation:
+            parts.append(self.explanation)
+        elif self.compiled.lowering.refused:
             parts.append(self.compiled.lowering)
         parts.append(_running(self.compiled))
         if self.compiled.build:
@@ -100,7 +104,8 @@ def render(args: Namespace) -> Text:
 def compile(args: Namespace) -> Compilation:
     """The stages of a compilation, its costs and its memory plan."""
     compiled = _compiled(traced(args), args)
-    return Compilation(compiled, args.stages, _dump(compiled, args) if args.dump else None)
+    explanation = compiled.explain() if args.explain else None
+    return Compilation(compiled, args.stages, explanation, _dump(compiled, args) if args.dump else None)
 
 
 def compare(args: Namespace) -> Any:
@@ -149,6 +154,8 @@ def _compiled(graph: Graph, args: Namespace) -> Any:
         backend=args.backend,
         threads=args.threads,
         tile=args.tile,
+        memory_limit=args.memory_limit,
+        max_error=args.max_error,
     )
 
 
@@ -178,8 +185,11 @@ def _conv(given: Sequence[str]) -> Any:
 def _stages(graph: Graph, args: Namespace) -> tuple[Stage, ...]:
     """The stages without an executable: drawing needs no memory."""
     from convir.compiler import build, pipeline
+    from convir.runtime import NUMPY
+    from convir.selection import Limits, with_choosers
 
-    passes = pipeline(conv=_conv(args.conv or []), pool=args.pool, inference=args.inference)
+    conv = with_choosers(_conv(args.conv or []), NUMPY, Limits(args.memory_limit, args.max_error))
+    passes = pipeline(conv=conv, pool=args.pool, inference=args.inference)
     return build(graph, passes).stages
 
 

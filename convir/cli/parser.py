@@ -26,7 +26,7 @@ _EXAMPLES = {
     "trace": ["trace lenet5", "trace net.py:Net --input 8,3,32,32 --dtype float64", "trace lenet5 --dot > lenet5.dot"],
     "summary": ["summary lenet5 --input 64,1,28,28", "summary lenet5 --cost", "summary net.py:Net --json"],
     "render": ["render lenet5 --out net.svg --flops", "render lenet5 --stage lower_conv --direction LR"],
-    "compile": ["compile lenet5", "compile lenet5 --conv naive --stages", "compile lenet5 --dump stages"],
+    "compile": ["compile lenet5 --stages", "compile lenet5 --conv auto --explain", "compile lenet5 --dump stages"],
     "compare": ["compare lenet5 --input 8,1,28,28 --plot compare.svg", "compare lenet5 --backward --json"],
     "profile": ["profile lenet5 --input 64,1,28,28 --backend numba", "profile lenet5 --backward --conv conv1=naive"],
     "train": ["train", "train lenet5 --epochs 5 --optimizer sgd --lr 0.05 --save lenet5.npz"],
@@ -135,8 +135,21 @@ def _lowering(parser: Parser) -> None:
         metavar="NAME",
         action="append",
         help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several "
-        "(NODE may be a pattern, such as 'features*'); "
-        "default: toeplitz, with the numba backend direct",
+        "(NODE may be a pattern, such as 'features*'); auto, the one that a model of this machine expects to be the "
+        "fastest; measure, the one that is (tried once for each shape, and kept); "
+        "default: toeplitz, with the numba backend winograd_4x4 where it pays, else direct",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=positive_integer,
+        metavar="BYTES",
+        help="scratch that a convolution may need at once, for auto and measure",
+    )
+    parser.add_argument(
+        "--max-error",
+        type=positive_number,
+        metavar="X",
+        help="relative error against float64 that a convolution may have, for auto and measure",
     )
     parser.add_argument("--pool", choices=POOLS, default=POOLS[0], help=f"how pooling runs; default: {POOLS[0]}")
     parser.add_argument("--inference", action="store_true", help="fold the parameters; no backward")
@@ -162,6 +175,11 @@ def _render(parser: Parser) -> None:
 
 def _compile(parser: Parser) -> None:
     parser.add_argument("--stages", action="store_true", help="print the graph after each pass")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print which strategy computes each convolution, what the others would take, and why some cannot",
+    )
     parser.add_argument("--dump", metavar="DIR", help="write each stage as text and SVG, and an index.html")
 
 
