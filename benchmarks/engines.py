@@ -39,6 +39,9 @@ It cannot help against other programs. The report says in how many bursts they t
 more threads at work than cores, engines that wait at barriers (OpenMP's) fall back by orders of magnitude: PyTorch
 took 284 ms instead of 2.2 for LeNet-5's batch of 64, convir on NumPy 2.2 instead of 1.3. Such a run is worth nothing.
 
+``--workloads 'vgg16:*' 'resnet18:*'`` are the 3x3 layers of two networks one by one, and the engines ``convir-auto``
+and ``convir-numba-auto`` let a model of the machine choose how each is computed.
+
 All processes are kept on the same ``--threads`` CPUs where the system can do that, on top of each engine's own setting:
 OMP_NUM_THREADS and its like for BLAS and OpenMP, ``torch.set_num_threads``, ``intra_op_num_threads``, and for XLA
 PJRT_NPROC, see :mod:`harness.threads`. "cores busy" in the tables is measured: CPU time over wall time in a burst.
@@ -74,7 +77,10 @@ def parser() -> argparse.ArgumentParser:
         description=f"{__doc__}\n{listed}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--workloads", nargs="+", metavar="NAME", help="names or patterns, such as 'lenet5-*'")
-    made.add_argument("--engines", nargs="+", metavar="NAME", default=names["engines"], help="convir runs in any case")
+    usual = [engine.name for engine in ENGINES if engine.is_usual]
+    made.add_argument(
+        "--engines", nargs="+", metavar="NAME", default=usual, help="default: all but auto; convir runs in any case"
+    )
     made.add_argument("--threads", type=int, default=min(2, usable_cpus()), help="of every engine (default: 2)")
     made.add_argument("--rounds", type=int, help=f"of bursts (default: {ROUNDS}, with --quick {QUICK_ROUNDS})")
     made.add_argument("--quick", action="store_true", help="a few workloads and rounds, in about two minutes")

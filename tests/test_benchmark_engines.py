@@ -9,10 +9,11 @@ import pytest
 from harness import engines, workloads
 from harness.case import read_case
 from harness.client import Worker, WorkerError
+from harness.conv_layers import CONV_LAYERS
 from harness.engines import convir_numba
 from harness.layers import layers_of
 from harness.measure import TOLERANCE, measure
-from harness.models import MODELS
+from harness.models import MODELS, WHOLE
 from harness.onnx_export import export
 from harness.report import workload_table
 from harness.threads import thread_environment
@@ -81,9 +82,9 @@ def agrees_with_onnx_runtime(net, shape):
     np.testing.assert_allclose(found, convir.compile(net, shape, wrt=())(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WHOLE)
 def test_onnx_runtime_computes_what_convir_does(model):
-    agrees_with_onnx_runtime(MODELS[model](), (3, *next(w.image for w in workloads.WORKLOADS if w.model == model)))
+    agrees_with_onnx_runtime(WHOLE[model](), (3, *next(w.image for w in workloads.WORKLOADS if w.model == model)))
 
 
 def test_every_attribute_is_exported():
@@ -195,3 +196,22 @@ def test_every_engine_computes_the_same(name, workload):
     found = result.engines[1]
     assert found.status in ("measured", "unavailable"), found.reason
     assert found.status == "unavailable" or found.difference < TOLERANCE
+
+
+@pytest.mark.parametrize("layer", CONV_LAYERS, ids=lambda layer: layer.name)
+def test_layers_of_networks_have_the_operations_that_are_said(layer):
+    (workload,) = workloads.chosen([f"{layer.name}-infer-8"])
+    assert (workload.batch, workload.shape) == (8, (8, *layer.image))
+    assert workloads.flops(workload) == 8 * layer.flops
+
+
+def test_the_convolutions_of_vgg16_have_its_published_operations():
+    """torchvision counts 15.47 billion MACs for all of it; the three linear layers are 123.6 million of them."""
+    macs = sum(layer.flops * layer.times for layer in CONV_LAYERS if layer.net == "vgg16") // 2
+    linear = 25088 * 4096 + 4096 * 4096 + 4096 * 1000
+    assert round((macs + linear) / 1e9, 2) == 15.47
+
+
+def test_layers_run_only_when_asked_for():
+    assert [workload.name for workload in workloads.chosen(["*"])] == [w.name for w in workloads.WORKLOADS]
+    assert {workload.family for workload in workloads.chosen(["resnet18:*"])} == {"ResNet-18"}

@@ -47,6 +47,28 @@ def test_strategies_are_measured_beside_im2col_and_those_that_refuse_are_left_ou
     assert all(filters % options.get("groups", 1) == 0 for _, _, filters, _, options in program["LAYERS"].values())
 
 
+def test_what_a_choice_loses_and_what_all_lose_together():
+    program = runpy.run_path(str(BENCHMARKS / "choice.py"))
+    times = {"im2col": {"median": 3.0}, "direct": {"median": 2.0}, "winograd_4x4": {"median": 1.0}}
+    right = program["Choice"]("a", 1, "winograd_4x4", {}, times)
+    wrong = program["Choice"]("b", 1, "direct", {}, times)
+    assert (right.best, right.lost, wrong.lost) == ("winograd_4x4", 1.0, 2.0)
+    text = program["total"]([right, wrong])
+    assert "auto takes 1.500 times" in text
+    assert "im2col 2.00 times" in text
+    assert "fastest 1 times of 2" in text
+
+
+@pytest.mark.slow
+def test_auto_is_measured_beside_every_strategy():
+    program = runpy.run_path(str(BENCHMARKS / "choice.py"))
+    (layer,) = (each for each in program["CONV_LAYERS"] if each.name == "resnet18:512-512-7")
+    found = program["measured"](layer, 1, "numpy", 1, 1)
+    assert found.chosen in found.seconds
+    assert set(found.predicted) == set(found.seconds) | {"direct"}
+    assert found.layer in program["report"]([found])
+
+
 # Statistics
 
 SECONDS = st.floats(1e-9, 1e3)

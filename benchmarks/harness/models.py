@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import convir
 from convir import nn, zoo
+from harness.conv_layers import CONV_LAYERS, ConvLayer
 
 
 def digits810() -> nn.Module:
@@ -23,7 +25,15 @@ def cifar() -> nn.Module:
     )
 
 
-MODELS: dict[str, Callable[[], nn.Module]] = {"lenet5": zoo.lenet5, "digits810": digits810, "cifar": cifar}
+def conv_relu(layer: ConvLayer) -> nn.Module:
+    """A layer of a well-known network by itself."""
+    convolution = nn.Conv2d(layer.channels, layer.filters, 3, stride=layer.stride, padding=1)
+    return nn.Sequential(convolution, nn.ReLU())
+
+
+Models = dict[str, Callable[[], nn.Module]]
+WHOLE: Models = {"lenet5": zoo.lenet5, "digits810": digits810, "cifar": cifar}
+MODELS: Models = {**WHOLE, **{layer.name: partial(conv_relu, layer) for layer in CONV_LAYERS}}
 
 
 class WithLoss(nn.Module):

@@ -17,7 +17,7 @@ FORMATS = ("png", "svg", "pdf")
 _COLORS = dict(
     zip(
         (engine.name for engine in ENGINES),
-        ("#222222", "#009e73", "#e69f00", "#d55e00", "#0072b2", "#cc79a7"),
+        ("#222222", "#009e73", "#8c8c8c", "#f0e442", "#e69f00", "#d55e00", "#0072b2", "#cc79a7"),
         strict=True,
     )
 )

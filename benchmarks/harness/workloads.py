@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.case import Case, write_case
+from harness.conv_layers import CONV_LAYERS
 from harness.onnx_export import export
 
 if TYPE_CHECKING:
@@ -54,17 +55,26 @@ WORKLOADS = (
     Workload("CIFAR net", *_CIFAR, 64),
     Workload("CIFAR net", *_CIFAR, 64, training=True),
 )
+#: The layers of well-known networks one by one, for who asks for them: ``resnet18:*``.
+LAYERS = tuple(
+    Workload({"vgg16": "VGG-16", "resnet18": "ResNet-18"}[layer.net], layer.name, layer.image, batch)
+    for layer in CONV_LAYERS
+    for batch in (1, 8)
+)
 #: One inference and the training steps: what ``--quick`` runs.
 QUICK = ("lenet5-infer-64", "lenet5-train-64", "digits810-train-32", "cifar-infer-64")
 
 
 def chosen(patterns: list[str]) -> list[Workload]:
     """The workloads whose name matches one of the patterns (``lenet5-*``); raises ValueError where none does."""
+    known = (*WORKLOADS, *LAYERS)
     for pattern in patterns:
-        if not any(fnmatch(workload.name, pattern) for workload in WORKLOADS):
-            names = ", ".join(workload.name for workload in WORKLOADS)
+        if not any(fnmatch(workload.name, pattern) for workload in known):
+            names = ", ".join(workload.name for workload in known)
             raise ValueError(f"no workload is called {pattern!r}; there are: {names}")
-    return [workload for workload in WORKLOADS if any(fnmatch(workload.name, pattern) for pattern in patterns)]
+    # All of them are those of whole models.
+    asked = WORKLOADS if list(patterns) == ["*"] else known
+    return [workload for workload in asked if any(fnmatch(workload.name, pattern) for pattern in patterns)]
 
 
 def prepare(workload: Workload, folder: Path, threads: int) -> int:

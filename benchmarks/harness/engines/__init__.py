@@ -37,17 +37,21 @@ class Engine:
         name: on the command line and in JSON.
         title: in tables and plots.
         module: in this package.
+        is_usual: whether it runs where nobody names engines.
     """
 
     name: str
     title: str
     module: str
+    is_usual: bool = True
 
 
 #: The first is what all are compared with.
 ENGINES = (
     Engine("convir", "convir NumPy", "convir_numpy"),
     Engine("convir-numba", "convir Numba", "convir_numba"),
+    Engine("convir-auto", "convir NumPy, auto", "convir_numpy_auto", is_usual=False),
+    Engine("convir-numba-auto", "convir Numba, auto", "convir_numba_auto", is_usual=False),
     Engine("torch", "PyTorch eager", "torch_eager"),
     Engine("torch-compile", "torch.compile", "torch_compiled"),
     Engine("onnxruntime", "ONNX Runtime", "onnx_runtime"),
