@@ -17,7 +17,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def tag(name: str, *content: str, **attributes: Attribute) -> Markup:
+def tag(name: str, /, *content: str, **attributes: Attribute) -> Markup:
     """An element. Content is escaped unless it is :class:`Markup`; so are the values of attributes.
 
     Underscores in names of attributes are hyphens, one at the end is dropped.
