@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 #: From this range on an axis is logarithmic: below it, lengths of bars can still be compared by eye.
 _WIDE = 30.0
+#: What is so many times the next one below it is far from all others.
+_FAR = 12.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class Axis:
         else:
             share = (clipped - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
+
+
+def together(values: Iterable[float]) -> list[float]:
+    """The positive values without those at the top that are far from all others, such as the times of naive loops.
+
+    An axis that had room for them would press the others together.
+    """
+    known = sorted(_positive(values))
+    while len(known) > 2 and known[-1] > _FAR * known[-2]:
+        known.pop()
+    return known
 
 
 def wide(values: Iterable[float]) -> bool:

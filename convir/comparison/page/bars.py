@@ -12,6 +12,9 @@ from convir.comparison.page.drawing import Format, color_class, label, panel, sv
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BELOW = 460.0, 116.0, 92.0, 24.0, 6.0, 24.0
 
+#: How far the arrow at the end of a bar that is cut goes beyond the axis.
+_ARROW = 7.0
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -55,11 +58,11 @@ def bar_plot(
         title: of the panel, without the word on the kind of axis.
         bars: from top to bottom.
         format: writes ticks.
-        notes: below.
+        notes: below. Bars that are far longer than all others are cut, as is then said there, too.
         base: 2 for ticks at powers of 2.
         decades: a logarithmic axis in any case.
     """
-    figures = [figure for bar in bars for figure in bar.figures]
+    figures = axes.together(figure for bar in bars for figure in bar.figures)
     logarithmic = decades or axes.wide(figures)
     make = axes.logarithmic if logarithmic else axes.linear
     axis = make(figures, _LEFT, _WIDTH - _RIGHT, base=base)
@@ -72,7 +75,8 @@ def bar_plot(
         vertical_grid(axis, _TOP, bottom, format),
         tag("g", *drawn, class_="marks"),
     )
-    return panel(f"{title}, log axis" if logarithmic else title, drawing, *notes)
+    cut = ["An arrow: the bar is cut, it is far longer."] if any(_is_cut(bar, axis) for bar in bars) else []
+    return panel(f"{title}, log axis" if logarithmic else title, drawing, *notes, *cut)
 
 
 def _bar(bar: Bar, axis: Axis, y: float) -> Markup:
@@ -101,7 +105,14 @@ def _parts(bar: Bar, axis: Axis, y: float) -> Iterator[Markup]:
             "path", d="M0,-5L5,0L0,5L-5,0z", transform=f"translate({axis(bar.predicted)},{y})", class_="predicted"
         )
     end = max((axis(figure) for figure in bar.figures), default=_LEFT)
+    if _is_cut(bar, axis):
+        end += _ARROW
+        yield tag("path", d=f"M{axis.end},{y - 8}l{_ARROW},8l-{_ARROW},8z", class_="full")
     yield label(end + 8, y + 4.5, bar.note, "figure")
+
+
+def _is_cut(bar: Bar, axis: Axis) -> bool:
+    return bar.value is not None and bar.value > axis.high * (1 + 1e-9)
 
 
 def _length(axis: Axis, value: float, y: float, name: str) -> Markup:

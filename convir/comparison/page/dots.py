@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from convir.common.markup import Markup, joined, tag
@@ -10,7 +11,11 @@ from convir.comparison.page import axis as axes
 from convir.comparison.page.axis import Axis
 from convir.comparison.page.drawing import Format, label, mark, panel, svg, vertical_grid
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BELOW = 460.0, 116.0, 16.0, 26.0, 6.0, 24.0
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BELOW = 460.0, 116.0, 32.0, 30.0, 6.0, 24.0
+#: Marks closer than this lie above and below each other, at these distances from the middle of the line.
+_CLOSE, _LEVELS = 9.0, (0.0, -8.0, 8.0)
+#: How far from the end of the axis marks are that lie beyond it.
+_BEYOND = 18.0
 #: Characters of a layer's name that there is room for.
 _ROOM = 15
 
@@ -36,7 +41,8 @@ def dot_plot(
         notes: below.
         base: 2 for ticks at powers of 2.
     """
-    values = [dot.value for _, dots in rows for dot in dots]
+    every = [dot.value for _, dots in rows for dot in dots]
+    values = axes.together(every)
     logarithmic = axes.wide(values)
     make = axes.logarithmic if logarithmic else axes.linear
     axis = make(values, _LEFT + 8, _WIDTH - _RIGHT, base=base)
@@ -45,7 +51,8 @@ def dot_plot(
     drawing = svg(
         _WIDTH, bottom + _BELOW, title, vertical_grid(axis, _TOP, bottom, format), tag("g", *drawn, class_="marks")
     )
-    return panel(f"{title}, log axis" if logarithmic else title, drawing, *notes)
+    far = ["At the right edge, outlined: far beyond the axis."] if max(every, default=0) > axis.high else []
+    return panel(f"{title}, log axis" if logarithmic else title, drawing, *notes, *far)
 
 
 def shortened(name: str, room: int = _ROOM) -> str:
@@ -54,8 +61,21 @@ def shortened(name: str, room: int = _ROOM) -> str:
 
 
 def _row(name: str, dots: Sequence[Dot], axis: Axis, y: float) -> Markup:
-    shown = [dot for dot in dots if dot.value > 0 or not axis.logarithmic]
-    places = [axis(dot.value) for dot in shown]
-    span = [tag("line", x1=min(places), x2=max(places), y1=y, y2=y, class_="span")] if places else []
-    marks = (mark(dot.index, x, y, dot.title) for dot, x in zip(shown, places, strict=True))
+    shown = sorted((dot for dot in dots if dot.value > 0 or not axis.logarithmic), key=lambda dot: dot.value)
+    places = [axis(dot.value) if dot.value <= axis.high else axis.end + _BEYOND for dot in shown]
+    span = [tag("line", x1=places[0], x2=places[-1], y1=y, y2=y, class_="span")] if places else []
+    marks = (
+        mark(dot.index, x, y + level, dot.title, "far" if dot.value > axis.high else "")
+        for dot, x, level in zip(shown, places, _levels(places), strict=True)
+    )
     return joined(label(_LEFT - 8, y + 4.5, shortened(name), "end"), *span, *marks)
+
+
+def _levels(places: Sequence[float]) -> Iterator[float]:
+    """How far from the middle each mark lies, for ascending places: where it covers the least of those before it."""
+    ends = dict.fromkeys(_LEVELS, -math.inf)
+    for x in places:
+        free = [level for level, end in ends.items() if x - end >= _CLOSE]
+        level = free[0] if free else min(ends, key=lambda each: ends[each])
+        ends[level] = x
+        yield level

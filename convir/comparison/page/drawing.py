@@ -35,13 +35,13 @@ def color_style() -> str:
     return f"{variables(COLORS)}\n@media (prefers-color-scheme: dark) {{ {variables(DARK_COLORS)} }}\n"
 
 
-def mark(index: int, x: float, y: float, title: str) -> Markup:
-    """A lowering's mark at a point, with what there is to say about it."""
+def mark(index: int, x: float, y: float, title: str, look: str = "") -> Markup:
+    """A lowering's mark at a point, with what there is to say about it; ``look`` is a further class."""
     return tag(
         "path",
         d=_SHAPES[index % len(_SHAPES)],
         transform=f"translate({x:g},{y:g})",
-        class_=f"mark {color_class(index)}",
+        class_=f"mark {color_class(index)} {look}".rstrip(),
         data_s=str(index),
         data_t=title,
     )

@@ -75,8 +75,7 @@ def _figure(view: View, row: ComparisonRow, layer: ConvLayer) -> Markup:
         graph = lowered(layer, row.lowering, view.comparison.backward)
     except ConvirError as error:
         return tag("figure", tag("figcaption", *name), tag("p", str(error), class_="note"), class_="refused")
-    nodes = f"{len(graph.nodes)} {'op' if len(graph.nodes) == 1 else 'ops'}"
-    caption = tag("figcaption", *name, tag("small", f"{said}; {nodes}"))
+    caption = tag("figcaption", *name, tag("small", said))
     return tag("figure", caption, _picture(graph, row.lowering), data_s=str(view.index[row.lowering]))
 
 

@@ -20,12 +20,9 @@ from convir.comparison.page.drawing import horizontal_grid, label, mark, panel, 
 from convir.comparison.page.labels import Labels
 from convir.comparison.report import Roofline
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 900.0, 500.0, 52.0, 16.0, 12.0, 458.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1160.0, 480.0, 52.0, 16.0, 12.0, 430.0
 #: Ordinates are 10^9 operations a second.
 _GIGA = 1e9
-#: Points that are this far apart, in orders of magnitude, all have room: below the slowest of the others naive loops
-#: would otherwise press everything else together at the top.
-_DEPTH = 1e4
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,12 @@ def roofline_plot(points: Sequence[Point], ceilings: Roofline | None, *notes: st
     for point in points:
         labels.block(_place(point, across, up))
     roofs = _roofs(ceilings, across, up, labels) if ceilings else []
-    marks = [mark(point.index, *_place(point, across, up), point.title) for point in points]
+    below = [point.rate / _GIGA < up.low for point in points]
+    marks = [
+        mark(point.index, *_place(point, across, up), point.title, "far" if far else "")
+        for point, far in zip(points, below, strict=True)
+    ]
+    slow = ["At the lower edge, outlined: far slower than the axis shows."] if any(below) else []
     names = [labels.beside(_place(point, across, up), shortened(point.name)) for point in points if point.name]
     drawing = svg(
         _WIDTH,
@@ -69,7 +71,7 @@ def roofline_plot(points: Sequence[Point], ceilings: Roofline | None, *notes: st
         tag("g", *marks, class_="marks"),
         tag("g", *names, class_="names"),
     )
-    return panel("Roofline, log axes", drawing, *notes, wide=True)
+    return panel("Roofline, log axes", drawing, *notes, *slow, wide=True)
 
 
 def attainable(ceilings: Roofline, intensity: float) -> float:
@@ -87,9 +89,9 @@ def _intensities(points: Sequence[Point], ceilings: Roofline | None) -> list[flo
 
 
 def _rates(points: Sequence[Point], ceilings: Roofline | None) -> list[float]:
-    rates = [point.rate / _GIGA for point in points]
-    top = max([*rates, ceilings.gflops] if ceilings else rates, default=1.0)
-    return [max(rate, top / _DEPTH) for rate in rates] + [top]
+    """What the axis has room for: not what is far slower than everything else."""
+    slowness = axes.together(_GIGA / point.rate for point in points)
+    return [*(1 / each for each in slowness), *([ceilings.gflops] if ceilings else [])]
 
 
 def _roofs(ceilings: Roofline, across: Axis, up: Axis, labels: Labels) -> list[Markup]:

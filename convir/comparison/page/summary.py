@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convir.common.markup import Markup, joined, tag
+from convir.common.markup import Markup, tag
 from convir.comparison.page import text
 from convir.comparison.page.view import ABOUT, REPLACED, View, overlap, time_of
 
@@ -30,7 +30,8 @@ def _sentences(view: View) -> Iterator[str]:
     yield f"{best.lowering} is the fastest at {time_of(best)} a run: {ranking}."
     close = [row.lowering for row in others if overlap(best, row)]
     if close:
-        yield f"Its quartiles overlap with those of {_listed(close)}, so their order may be chance."
+        named = close if len(close) < 4 else [*close[:2], f"{len(close) - 2} others"]
+        yield f"Its quartiles overlap with those of {_listed(named)}, so their order may be chance."
     yield from _costs(view)
 
 
@@ -57,7 +58,6 @@ def facts(view: View, written: str, version: str) -> Markup:
     given = {
         "Model": f"{comparison.graph}({inputs})",
         "Run": "forward and backward" if comparison.backward else "forward",
-        "Lowerings": ", ".join(comparison.lowerings),
         "Errors against": comparison.reference,
         "Machine": f"{machine.cpu}, {machine.cpus} CPUs{caches and f' ({caches})'}; {machine.system}",
         "Software": f"convir {version}, Python {machine.python}, NumPy {machine.numpy} with {machine.blas}",
@@ -105,7 +105,9 @@ def refusals(view: View) -> Markup:
         items += [tag("li", tag("b", name), f", {_listed(layers)}: {why}") for why, layers in reasons.items()]
     if not items:
         return Markup()
-    return joined(tag("h3", f"{REPLACED} Refused"), tag("ul", *items, class_="refusals"))
+    count = sum(map(len, view.replaced.values()))
+    said = f"{REPLACED} {count} times a lowering refuses a layer, and another computes it: why"
+    return tag("details", tag("summary", said), tag("ul", *items), class_="refusals")
 
 
 def _listed(names: list[str]) -> str:

@@ -21,10 +21,17 @@ def whole_table(view: View) -> Markup:
     rows = view.layers[None]
     figures = known(FIGURES, rows)
     body = [
-        tag("tr", _lowering(view, row), *_figures(view, row, figures, rows), data_s=str(view.index[row.lowering]))
+        tag(
+            "tr",
+            _lowering(view, row),
+            *_figures(view, row, figures, rows),
+            *_remarks(view, row, rows),
+            data_s=_index(view, row),
+        )
         for row in rows
     ]
-    return _table("lowerings of the whole net", [_head("lowering"), *map(_figure_head, figures)], body)
+    head = [_head("lowering"), *map(_figure_head, figures), *_remarks_head(view, rows)]
+    return _table("lowerings of the whole net", head, body)
 
 
 def details_table(view: View) -> Markup:
@@ -35,6 +42,7 @@ def details_table(view: View) -> Markup:
         contenders = view.own(layer)
         body += [_details(view, row, figures, contenders) for row in rows]
     head = [_head("layer"), _head("op"), _head("lowering"), *map(_figure_head, figures)]
+    head += _remarks_head(view, view.comparison.rows)
     return _table("all layers and lowerings", head, body, class_="details")
 
 
@@ -56,16 +64,15 @@ def _matrix_row(view: View, layer: str | None, names: Sequence[str]) -> Iterator
     problem = view.comparison.convolutions.get(layer or "")
     shape = [tag("small", str(problem))] if problem else []
     yield tag("th", tag("span", layer or WHOLE), *shape, scope="row")
-    fastest = min(rows.values(), key=lambda row: row.seconds)
+    fastest = min(view.own(layer) or rows.values(), key=lambda row: row.seconds)
     yield _cell(time_of(fastest), fastest.seconds)
     for name in names:
-        yield _ratio(view, rows[name]) if name in rows else _cell(text.UNKNOWN, None)
+        yield _ratio(view, rows[name], rows[name] is fastest) if name in rows else _cell(text.UNKNOWN, None)
 
 
-def _ratio(view: View, row: ComparisonRow) -> Markup:
+def _ratio(view: View, row: ComparisonRow, best: bool) -> Markup:
     heat = min(math.log(max(row.ratio, 1.0)) / math.log(_HOT), 1.0)
     sign = REPLACED if row.computed_by else ""
-    best = row.ratio == 1 and not row.computed_by
     return tag(
         "td",
         f"{sign}{text.times(row.ratio)}",
@@ -78,7 +85,7 @@ def _ratio(view: View, row: ComparisonRow) -> Markup:
 
 def _details(view: View, row: ComparisonRow, figures: Sequence[Figure], contenders: Sequence[ComparisonRow]) -> Markup:
     name = row.layer or WHOLE
-    cells = _figures(view, row, figures, contenders)
+    cells = [*_figures(view, row, figures, contenders), *_remarks(view, row, view.comparison.rows)]
     kind = "total" if row.layer is None else None if row.is_convolution else "other"
     op = tag("td", row.op or text.UNKNOWN)
     return tag("tr", tag("td", name), op, _lowering(view, row), *cells, class_=kind, data_s=_index(view, row))
@@ -89,11 +96,18 @@ def _index(view: View, row: ComparisonRow) -> str:
 
 
 def _lowering(view: View, row: ComparisonRow) -> Markup:
-    remarks = "; ".join(view.remarks(row))
     replaced = bool(row.computed_by) or (row.layer is None and row.lowering in view.replaced)
-    sign = [tag("abbr", REPLACED, title=remarks)] if replaced else []
-    note = [tag("small", remarks)] if remarks else []
-    return tag("th", legend_mark(view.index[row.lowering]), " ", row.lowering, *sign, *note, scope="row")
+    name = f"{row.lowering}{REPLACED if replaced else ''}"
+    return tag("th", legend_mark(view.index[row.lowering]), " ", name, scope="row")
+
+
+def _remarks_head(view: View, rows: Sequence[ComparisonRow]) -> list[Markup]:
+    """A last column, where there is anything to remark."""
+    return [tag("th", "remarks", scope="col", class_="remarks")] if any(map(view.remarks, rows)) else []
+
+
+def _remarks(view: View, row: ComparisonRow, rows: Sequence[ComparisonRow]) -> list[Markup]:
+    return [tag("td", "; ".join(view.remarks(row)), class_="remarks")] if any(map(view.remarks, rows)) else []
 
 
 def _figures(
