@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 #: From this range on an axis is logarithmic: below it, lengths of bars can still be compared by eye.
 _WIDE = 30.0
-#: What is so many times the next one below it is far from all others.
+#: What is so many times the next one below it is far from it,
 _FAR = 12.0
+#: and beside the point if at most this share of the values is.
+_FEW = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,14 @@ class Axis:
 
 
 def together(values: Iterable[float]) -> list[float]:
-    """The positive values without those at the top that are far from all others, such as the times of naive loops.
+    """The positive values, ascending, without a few at the top that are far from the others: times of naive loops.
 
     An axis that had room for them would press the others together.
     """
     known = sorted(_positive(values))
-    while len(known) > 2 and known[-1] > _FAR * known[-2]:
-        known.pop()
-    return known
+    least = math.ceil(len(known) * (1 - _FEW))
+    far = (place for place in range(max(least, 1), len(known)) if known[place] > _FAR * known[place - 1])
+    return known[: next(far, len(known))]
 
 
 def wide(values: Iterable[float]) -> bool:

@@ -99,7 +99,9 @@ def _parts(bar: Bar, axis: Axis, y: float) -> Iterator[Markup]:
         yield _length(axis, bar.value, y, "full")
     if bar.quartiles:
         low, high = axis(bar.quartiles[0]), axis(bar.quartiles[1])
-        yield tag("path", d=f"M{low},{y}H{high}M{low},{y - 4}v8M{high},{y - 4}v8", class_="whisker")
+        path = f"M{low},{y}H{high}M{low},{y - 4}v8M{high},{y - 4}v8"
+        # A bar may have the whisker's own colour.
+        yield joined(tag("path", d=path, class_="whisker halo"), tag("path", d=path, class_="whisker"))
     if bar.predicted:
         yield tag(
             "path", d="M0,-5L5,0L0,5L-5,0z", transform=f"translate({axis(bar.predicted)},{y})", class_="predicted"
@@ -108,7 +110,7 @@ def _parts(bar: Bar, axis: Axis, y: float) -> Iterator[Markup]:
     if _is_cut(bar, axis):
         end += _ARROW
         yield tag("path", d=f"M{axis.end},{y - 8}l{_ARROW},8l-{_ARROW},8z", class_="full")
-    yield label(end + 8, y + 4.5, bar.note, "figure")
+    yield label(end + 11, y + 4.5, bar.note, "figure")
 
 
 def _is_cut(bar: Bar, axis: Axis) -> bool:

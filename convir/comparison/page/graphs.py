@@ -17,7 +17,7 @@ from convir.passes.lower_conv import ConvLayer
 from convir.passes.manager import run_passes
 
 #: Characters of pictures in a page; one layer is there however large it is.
-ROOM = 200_000
+ROOM = 120_000
 
 
 @dataclass(frozen=True)

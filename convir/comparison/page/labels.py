@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from convir.common.markup import Markup
 from convir.comparison.page.drawing import label
 
 #: Width of a character and height of a line; half the size of a mark.
-_CHARACTER, _LINE, _MARK = 6.6, 13.0, 5.0
+_CHARACTER, _LINE, _MARK = 6.8, 13.0, 6.0
+#: Distance between the boxes that keep names off a line.
+_STEP = 8.0
 
 _Box = tuple[float, float, float, float]
 
@@ -27,6 +31,13 @@ class Labels:
         x, y = point
         self._taken.append((x - _MARK, y - _MARK, x + _MARK, y + _MARK))
 
+    def line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """No name across this line."""
+        steps = max(int(math.dist(start, end) / _STEP), 1)
+        for step in range(steps + 1):
+            x, y = (a + (b - a) * step / steps for a, b in zip(start, end, strict=True))
+            self._taken.append((x - 2, y - 2, x + 2, y + 2))
+
     def above(self, x: float, y: float, content: str, anchor: str) -> Markup:
         """Text that stands where it must: above a line, ending at ``x``."""
         width = _CHARACTER * len(content)
@@ -37,7 +48,7 @@ class Labels:
         """The name in the first free place around the point; nothing where all are taken."""
         width = _CHARACTER * len(content)
         for x, y in _places(point, width):
-            box = (x, y - _LINE + 3, x + width, y + 3)
+            box = (x - 2, y - _LINE + 3, x + width + 2, y + 3)
             if self._is_free(box):
                 self._taken.append(box)
                 return label(x, y, content)

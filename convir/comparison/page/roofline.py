@@ -100,6 +100,7 @@ def _roofs(ceilings: Roofline, across: Axis, up: Axis, labels: Labels) -> list[M
     flat = up(ceilings.gflops)
     start = min(across(ceilings.gflops / rate) for _, rate, _ in slopes)
     drawn = [tag("line", x1=start, x2=across.end, y1=flat, y2=flat, class_="roof")]
+    labels.line((start, flat), (across.end, flat))
     said = [labels.above(across.end, flat, f"best matrix product: {text.three_digits(ceilings.gflops)} GFLOP/s", "end")]
     for name, rate, look in slopes:
         low = max(across.low, up.low / rate)
@@ -107,6 +108,7 @@ def _roofs(ceilings: Roofline, across: Axis, up: Axis, labels: Labels) -> list[M
         if low >= ridge:
             continue
         foot, top = (across(low), up(low * rate)), (across(ridge), up(ridge * rate))
+        labels.line(foot, top)
         drawn.append(tag("line", x1=foot[0], y1=foot[1], x2=top[0], y2=top[1], class_=look))
         said.append(_along(foot, top, f"{name}: {text.three_digits(rate)} GB/s"))
     return [tag("g", *drawn), tag("g", *said, class_="names")]

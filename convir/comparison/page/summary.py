@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from convir.common.markup import Markup, tag
 from convir.comparison.page import text
 from convir.comparison.page.view import ABOUT, REPLACED, View, overlap, time_of
+from convir.comparison.report import ComparisonRow
 
 
 def verdict(view: View) -> str:
@@ -18,8 +19,8 @@ def verdict(view: View) -> str:
 
 
 def _sentences(view: View) -> Iterator[str]:
-    comparison, best = view.comparison, view.comparison.best
-    others = sorted((row for row in comparison.totals if row is not best), key=lambda row: row.seconds)
+    best = view.comparison.best
+    others = sorted(_rivals(view), key=lambda row: row.seconds)
     if not others:
         yield f"{best.lowering} takes {time_of(best)} a run; there is nothing else to compare it with."
         return
@@ -28,11 +29,19 @@ def _sentences(view: View) -> Iterator[str]:
         about = ABOUT if others[-1].extrapolated_from is not None else ""
         ranking += f" and {about}{text.times(others[-1].ratio)} as fast as {others[-1].lowering}"
     yield f"{best.lowering} is the fastest at {time_of(best)} a run: {ranking}."
+    if best.lowering in view.replaced:
+        yield f"In it, {len(view.replaced[best.lowering])} of {len(view.convolutions)} convolutions are another's."
     close = [row.lowering for row in others if overlap(best, row)]
     if close:
         named = close if len(close) < 4 else [*close[:2], f"{len(close) - 2} others"]
         yield f"Its quartiles overlap with those of {_listed(named)}, so their order may be chance."
     yield from _costs(view)
+
+
+def _rivals(view: View) -> list[ComparisonRow]:
+    """What the fastest is compared with: lowerings that compute all layers themselves, if there are any."""
+    others = [row for row in view.comparison.totals if row is not view.comparison.best]
+    return [row for row in others if row.lowering not in view.replaced] or others
 
 
 def _costs(view: View) -> Iterator[str]:
@@ -58,6 +67,7 @@ def facts(view: View, written: str, version: str) -> Markup:
     given = {
         "Model": f"{comparison.graph}({inputs})",
         "Run": "forward and backward" if comparison.backward else "forward",
+        "Counted": ", ".join(f"{row.lowering} {row.runs}" for row in comparison.totals),
         "Errors against": comparison.reference,
         "Machine": f"{machine.cpu}, {machine.cpus} CPUs{caches and f' ({caches})'}; {machine.system}",
         "Software": f"convir {version}, Python {machine.python}, NumPy {machine.numpy} with {machine.blas}",

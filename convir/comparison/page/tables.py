@@ -19,7 +19,7 @@ _HOT = 16.0
 def whole_table(view: View) -> Markup:
     """The lowerings of the whole net, a row each."""
     rows = view.layers[None]
-    figures = known(FIGURES, rows)
+    figures = known([each for each in FIGURES if each.heading != "runs"], rows)
     body = [
         tag(
             "tr",
@@ -54,9 +54,9 @@ def matrix(view: View) -> Markup:
         _head("best time", "median of the fastest lowering", number=True),
         *(_head(name, number=True) for name in names),
     ]
-    layers: list[str | None] = [*view.convolutions, None]
-    body = [tag("tr", *_matrix_row(view, layer, names), class_="total" if layer is None else None) for layer in layers]
-    return _table("time over the best lowering's, by layer", head, body, class_="matrix")
+    body = [tag("tr", *_matrix_row(view, layer, names)) for layer in view.convolutions]
+    foot = tag("tr", *_matrix_row(view, None, names), class_="total")
+    return _table("time over the best lowering's, by layer", head, body, class_="matrix", foot=foot)
 
 
 def _matrix_row(view: View, layer: str | None, names: Sequence[str]) -> Iterator[Markup]:
@@ -133,13 +133,14 @@ def _figure_head(figure: Figure) -> Markup:
     return _head(figure.heading, figure.help, number=True)
 
 
-def _table(caption: str, head: Sequence[str], body: Sequence[str], class_: str = "") -> Markup:
+def _table(caption: str, head: Sequence[str], body: Sequence[str], class_: str = "", foot: str = "") -> Markup:
     """A table that the script makes sortable, in a box that scrolls."""
     table = tag(
         "table",
         tag("caption", caption),
         tag("thead", tag("tr", *head)),
         tag("tbody", joined(*(joined(row, Markup("\n")) for row in body))),
+        *([tag("tfoot", foot)] if foot else []),
         class_=f"sortable {class_}".strip(),
     )
     return tag("div", table, class_="scroll table", tabindex="0", role="region", aria_label=caption)

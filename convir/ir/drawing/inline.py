@@ -28,19 +28,23 @@ def inline_svg(svg: bytes, label: str) -> Markup:
 
 def _markup(element: ElementTree.Element) -> Markup:
     name = element.tag.rpartition("}")[2]
-    if name == "title":
-        # Graphviz's own id of the node; what is worth saying is in the link around it.
+    text = "".join(element.itertext())
+    if name == "title" or (name == "text" and not text.strip()):
+        # Graphviz's own id of the node; what is worth saying is in the link around it. And ends of lines.
         return Markup()
-    inside = [part for child in element for part in (_markup(child), *_tail(child))]
-    text = [element.text] if element.text and element.text.strip() else []
+    if name == "text":
+        return tag("text", text, **_kept(element))
+    inside = [part for part in map(_markup, element) if part]
     if name == "a":
-        return tag("g", tag("title", element.get(_LINK_TITLE, "")), *text, *inside)
-    kept = {key: _rounded(value) for key, value in element.attrib.items() if key not in _DROPPED and "}" not in key}
-    return tag(name, *text, *inside, **kept)
+        return tag("g", tag("title", element.get(_LINK_TITLE, "")), *inside)
+    kept = _kept(element)
+    return inside[0] if name == "g" and len(inside) == 1 and not kept else tag(name, *inside, **kept)
 
 
-def _tail(element: ElementTree.Element) -> list[str]:
-    return [element.tail] if element.tail and element.tail.strip() else []
+def _kept(element: ElementTree.Element) -> dict[str, str]:
+    """Attributes as far as a page needs them."""
+    given = {key: value for key, value in element.attrib.items() if key not in _DROPPED and "}" not in key}
+    return {key: _rounded(value) for key, value in given.items() if (key, value) != ("text-anchor", "start")}
 
 
 def _rounded(value: str) -> str:
