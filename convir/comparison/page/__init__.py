@@ -13,7 +13,7 @@ from convir.common.page import document, resource
 from convir.common.version import __version__
 from convir.comparison.page.drawing import color_style, legend_mark
 from convir.comparison.page.graphs import distinct, drawn_layers
-from convir.comparison.page.plots import layer_plots, roofline, whole_plots
+from convir.comparison.page.plots import layer_plots, layer_roofline, whole_plots
 from convir.comparison.page.summary import conventions, facts, refusals, verdict
 from convir.comparison.page.sweeps import SweepPlots, sweep_section
 from convir.comparison.page.tables import details_table, matrix, whole_table
@@ -105,7 +105,7 @@ def _layers(view: View) -> list[Markup]:
 
 
 def _roofline(view: View) -> list[Markup]:
-    drawn = roofline(view)
+    drawn = layer_roofline(view)
     return [] if drawn is None else [_section("roofline", "What bounds each layer", drawn)]
 
 

@@ -50,7 +50,7 @@ class Bar:
 
 
 def bar_plot(
-    title: str, bars: Sequence[Bar], format: Format, *notes: str, base: int = 10, decades: bool = False
+    title: str, bars: Sequence[Bar], format: Format, *notes: str, base: int = 10, logarithmic: bool | None = None
 ) -> Markup:
     """A panel of horizontal bars, from 0, or on a logarithmic axis where values differ much.
 
@@ -60,10 +60,10 @@ def bar_plot(
         format: writes ticks.
         notes: below. Bars that are far longer than all others are cut, as is then said there, too.
         base: 2 for ticks at powers of 2.
-        decades: a logarithmic axis in any case.
+        logarithmic: whether the axis is; None where the figures decide.
     """
     figures = axes.together(figure for bar in bars for figure in bar.figures)
-    logarithmic = decades or axes.wide(figures)
+    logarithmic = axes.wide(figures) if logarithmic is None else logarithmic
     make = axes.logarithmic if logarithmic else axes.linear
     axis = make(figures, _LEFT, _WIDTH - _RIGHT, base=base)
     bottom = _TOP + _ROW * len(bars)

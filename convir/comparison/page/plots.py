@@ -41,11 +41,12 @@ def whole_plots(view: View) -> list[Markup]:
         _bytes,
         "Full: scratch, at most. Pale: the whole arena.",
         base=2,
+        logarithmic=False,
     )
     if not any(row.error for row in rows):
         return [time, memory]
     against = f"Largest difference from the {view.comparison.reference}, over its largest element."
-    return [time, memory, bar_plot("Error", [_error(view, row) for row in rows], _decade, against, decades=True)]
+    return [time, memory, bar_plot("Error", [_error(view, row) for row in rows], _decade, against, logarithmic=True)]
 
 
 def layer_plots(view: View) -> list[Markup]:
@@ -63,7 +64,7 @@ def layer_plots(view: View) -> list[Markup]:
     return [time, scratch, error]
 
 
-def roofline(view: View) -> Markup | None:
+def layer_roofline(view: View) -> Markup | None:
     """Each convolution under each lowering; None where bytes moved are not known."""
     points = [point for layer in view.convolutions for point in _points(view, view.own(layer))]
     if not points:

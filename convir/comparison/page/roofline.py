@@ -74,11 +74,6 @@ def roofline_plot(points: Sequence[Point], ceilings: Roofline | None, *notes: st
     return panel("Roofline, log axes", drawing, *notes, *slow, wide=True)
 
 
-def attainable(ceilings: Roofline, intensity: float) -> float:
-    """10^9 operations a second that the machine does at most, with data that comes from memory."""
-    return min(ceilings.gflops, intensity * ceilings.gbytes)
-
-
 def _place(point: Point, across: Axis, up: Axis) -> tuple[float, float]:
     return across(point.intensity), up(point.rate / _GIGA)
 

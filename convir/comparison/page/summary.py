@@ -112,7 +112,7 @@ def refusals(view: View) -> Markup:
         reasons: dict[str, list[str]] = {}
         for row in rows:
             reasons.setdefault(view.reason(row), []).append(str(row.layer))
-        items += [tag("li", tag("b", name), f", {_listed(layers)}: {why}") for why, layers in reasons.items()]
+        items += [tag("li", tag("b", name), f" {why}: {_listed(layers)}") for why, layers in reasons.items()]
     if not items:
         return Markup()
     count = sum(map(len, view.replaced.values()))

@@ -54,13 +54,13 @@ class View:
         return found
 
     def reason(self, row: ComparisonRow) -> str:
-        """Why another strategy took this row's place: empty where none did."""
+        """Why another strategy took this row's place, as what follows its name; empty where none did."""
         if not row.computed_by:
             return ""
         layer = self.comparison.convolutions.get(row.layer or "")
         refuses = next((each.refuses for each in STRATEGIES if each.name == row.lowering), None)
         why = refuses(layer.op, layer.image, layer.weight) if layer and refuses else None
-        return f"{row.lowering} {why or 'refuses it'}; computed by {row.computed_by}"
+        return f"{why or 'refuses the layer'}; computed by {row.computed_by}"
 
     def remarks(self, row: ComparisonRow) -> list[str]:
         """What a reader of the row's figures must know."""
