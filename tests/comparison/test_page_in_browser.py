@@ -22,7 +22,7 @@ OVERFLOW = "document.scrollingElement.scrollWidth - innerWidth"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    model = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    model = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)), nn.MaxPool2d(2), nn.Conv2d(4, 2, 1))
     made = convir.compare(model, (1, 4, 8, 8), lowerings=NAMES, repeats=2, backward=True)
     rows = [replace(row, bytes_moved=4096, intensity=0.1 * (1 + i % 7)) for i, row in enumerate(made.rows)]
     long = f"a_module_with_a_long_name.{'x' * 60}"
