@@ -269,7 +269,7 @@ def test_a_sweep_is_drawn_from_plain_data(comparison, drawn):
     sweep = SweepPlots("Time against size", "rows and columns", seconds, scratch)
     page = parsed(make_page(comparison, [sweep]))
     plots = {each.attributes["aria-label"]: each for each in page.all("svg", "plot")}
-    titles = [mark.attributes["data-t"] for mark in plots["Time"].all("path", "mark")]
+    titles = [mark.attributes["data-t"] for mark in plots["Time"].one("g", "marks").all("path", "mark")]
     assert titles == [
         "naive, rows and columns 8: 1 ms",
         "naive, rows and columns 16: 4 ms",
@@ -277,7 +277,7 @@ def test_a_sweep_is_drawn_from_plain_data(comparison, drawn):
         "im2col, rows and columns 16: 200 \u00b5s",
     ]
     # Nothing of naive on a logarithmic axis of bytes.
-    assert len(plots["Scratch"].all("path", "mark")) == 2
+    assert len(plots["Scratch"].one("g", "marks").all("path", "mark")) == 2
     first, second = plots["Time"].all("polyline")
     (x0, y0), (x1, y1) = ((float(v) for v in point.split(",")) for point in first.attributes["points"].split())
     assert x0 < x1

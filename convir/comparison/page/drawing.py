@@ -32,7 +32,13 @@ def color_style() -> str:
     def variables(colors: Iterable[str]) -> str:
         return "".join(f".c{index}{{--c:{color}}}" for index, color in enumerate(colors))
 
-    return f"{variables(COLORS)}\n@media (prefers-color-scheme: dark) {{ {variables(DARK_COLORS)} }}\n"
+    return f"{variables(COLORS)}\n@media screen and (prefers-color-scheme: dark) {{ {variables(DARK_COLORS)} }}\n"
+
+
+def sign(index: int, x: float, y: float) -> Markup:
+    """A lowering's mark beside its name."""
+    place = f"translate({x:g},{y:g})"
+    return tag("path", d=_SHAPES[index % len(_SHAPES)], transform=place, class_=f"mark {color_class(index)}")
 
 
 def mark(index: int, x: float, y: float, title: str, look: str = "") -> Markup:

@@ -9,9 +9,9 @@ from convir.common.markup import Markup, joined, tag
 from convir.comparison.page import axis as axes
 from convir.comparison.page import text
 from convir.comparison.page.axis import Axis
-from convir.comparison.page.drawing import Format, color_class, horizontal_grid, label, mark, panel, svg
+from convir.comparison.page.drawing import Format, color_class, horizontal_grid, label, mark, panel, sign, svg
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560.0, 360.0, 64.0, 104.0, 12.0, 308.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560.0, 360.0, 64.0, 116.0, 12.0, 308.0
 #: Distance of two names at the ends of lines.
 _LINE = 13.0
 
@@ -86,8 +86,8 @@ def _names(lines: Sequence[Line], up: Axis) -> list[Markup]:
     for place in range(len(places) - 1, -1, -1):
         limit = places[place + 1] - _LINE if place + 1 < len(places) else _BOTTOM
         places[place] = min(places[place], limit)
-    x = _WIDTH - _RIGHT + 14
+    x = _WIDTH - _RIGHT + 20
     return [
-        tag("text", name, x=x, y=round(y + 4, 1), data_s=str(index))
+        tag("g", sign(index, x, y), label(x + 9, round(y + 4, 1), name), data_s=str(index))
         for y, (_, name, index) in zip(places, ends, strict=True)
     ]
