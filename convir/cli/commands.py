@@ -111,11 +111,14 @@ def compile(args: Namespace) -> Compilation:
 def compare(args: Namespace) -> Any:
     """Lowerings side by side."""
     from convir.comparison import checked_lowerings, compare
+    from convir.comparison.page import require_page
     from convir.comparison.plot import require_plottable
     from convir.passes.lower_conv import taking
 
     if args.plot:
         require_plottable(args.plot)
+    if args.html:
+        require_page(args.html)
     graph = traced(args)
     given = taking(graph) if args.lowerings is None else args.lowerings.split(",")
     names = checked_lowerings([name.strip() for name in given if name.strip()])
@@ -125,6 +128,8 @@ def compare(args: Namespace) -> Any:
     )
     if args.plot:
         note(f"plot: {comparison.plot(args.plot)}")
+    if args.html:
+        note(f"page: {comparison.to_html(args.html)}")
     return comparison
 
 

@@ -27,7 +27,7 @@ _EXAMPLES = {
     "summary": ["summary lenet5 --input 64,1,28,28", "summary lenet5 --cost", "summary net.py:Net --json"],
     "render": ["render lenet5 --out net.svg --flops", "render lenet5 --stage lower_conv --direction LR"],
     "compile": ["compile lenet5 --stages", "compile lenet5 --conv auto --explain", "compile lenet5 --dump stages"],
-    "compare": ["compare lenet5 --input 8,1,28,28 --plot compare.svg", "compare lenet5 --backward --json"],
+    "compare": ["compare lenet5 --input 8,1,28,28 --plot compare.svg", "compare lenet5 --backward --html compare.html"],
     "profile": ["profile lenet5 --input 64,1,28,28 --backend numba", "profile lenet5 --backward --conv conv1=naive"],
     "train": ["train", "train lenet5 --epochs 5 --optimizer sgd --lr 0.05 --save lenet5.npz"],
     "cache": ["cache", "cache --clear"],
@@ -196,6 +196,9 @@ def _compare(parser: Parser) -> None:
         "--time-budget", type=positive_number, metavar="S", default=5.0, help="seconds for each lowering; default: 5"
     )
     parser.add_argument("--plot", metavar="FILE", help="draw the comparison, too: .svg, .png or .pdf")
+    parser.add_argument(
+        "--html", metavar="FILE", help="write one page, too, with tables, plots and graphs, that needs no network"
+    )
 
 
 def _profile(parser: Parser) -> None:

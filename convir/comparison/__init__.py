@@ -13,8 +13,9 @@ from convir.comparison.rows import comparison_rows
 from convir.compiler import as_graph, pipeline
 from convir.frontend import nn, trace
 from convir.ir import ConvirError, Graph, UnsupportedError
+from convir.ir.ops import Conv2d
 from convir.passes.dropout import RemoveDropout
-from convir.passes.lower_conv import strategy
+from convir.passes.lower_conv import ConvLayer, strategy
 from convir.passes.manager import Pass
 
 __all__ = ["Comparison", "ComparisonRow", "ConvirError", "checked_lowerings", "compare", "trace"]
@@ -69,6 +70,7 @@ def compare(
         backward=backward,
         reference="float64 loop nest" if reference == "naive" else f"float64 {reference}",
         rows=comparison_rows(graph, contenders, errors),
+        convolutions={node.name: ConvLayer.of([node]) for node in graph.nodes if isinstance(node.op, Conv2d)},
     )
 
 

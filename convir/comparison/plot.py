@@ -13,13 +13,12 @@ from typing import Any
 
 from convir.common.files import require_writable, write_atomically
 from convir.common.table import format_bytes, format_seconds
+from convir.comparison.colors import COLORS
 from convir.comparison.report import WHOLE, Comparison, ComparisonRow
 from convir.ir import UnsupportedError
 
 FORMATS = ("svg", "png", "pdf")
 
-#: Told apart by people who see few colours, too (Okabe and Ito); one a lowering, in order.
-_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c8c", "#000000")
 _INK, _FAINT = "#222222", "#dddddd"
 _DPI = 144
 #: Name, colour and rows of a lowering, where on the vertical axis its bars are, and how thick.
@@ -128,7 +127,7 @@ def _series(comparison: Comparison) -> list[_Series]:
         rows = [row for row in comparison.rows if row.lowering == name]
         shift = (index - (len(names) - 1) / 2) * height
         places = [place + shift for place in range(len(rows))]
-        series.append((name, _COLORS[index % len(_COLORS)], rows, places, height * 0.92))
+        series.append((name, COLORS[index % len(COLORS)], rows, places, height * 0.92))
     return series
 
 

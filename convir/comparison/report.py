@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convir.common.table import Column, TextTable, format_bytes, format_count, format_seconds
+from convir.passes.lower_conv import ConvLayer
 from convir.runtime.machine import Machine, this_machine
 
 #: Name and version of what :meth:`Comparison.to_json` returns.
@@ -101,6 +102,7 @@ class Comparison:
         rows: layer by layer, the lowerings of each in the order given; the whole net comes last.
         machine: what it was measured on.
         roofline: what that machine can do; None where it was not measured.
+        convolutions: name of a convolution -> the problem that it is by itself.
     """
 
     graph: str
@@ -110,6 +112,7 @@ class Comparison:
     rows: tuple[ComparisonRow, ...]
     machine: Machine = field(default_factory=this_machine)
     roofline: Roofline | None = None
+    convolutions: Mapping[str, ConvLayer] = field(default_factory=dict)
 
     @property
     def totals(self) -> tuple[ComparisonRow, ...]:
@@ -159,6 +162,17 @@ class Comparison:
         from convir.comparison.plot import plot
 
         return plot(self, path)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write one self-contained page, tables, plots and graphs: see :mod:`convir.comparison.page`.
+
+        Raises:
+            UnsupportedError: another suffix than ``.html``, or no such folder.
+            OSError: the folder is not writable.
+        """
+        from convir.comparison.page import write_page
+
+        return write_page(self, path)
 
     def table(self) -> TextTable:
         """The comparison as a table that can be laid out at any width."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from itertools import pairwise
 
+from convir.common.page import document, resource
 from convir.dump.folder import GENERATOR
+from convir.ir.text_html import marked_up
 from convir.passes.manager import Stage, numbered
 
-_NODE = re.compile(r"  (?P<result>[^=]+) = (?P<op>\w+)\((?P<operands>.*)\) : (?P<types>.*?)(\s+# (?P<remark>.*))?")
 _HOW_TO_READ = (
     "Added since the stage before: green, marked +. Gone in the stage after: red, marked &minus;. "
     "At the end of a line: the module it comes from, and the pass that made it."
@@ -55,23 +54,19 @@ def make_page(
         not_drawn: why there are no pictures of some stages.
     """
     panels = _panels(stages, equations)
-    style, script = (_resource(name) for name in ("page.css", "page.js"))
+    style, script = (resource("convir.dump", name) for name in ("page.css", "page.js"))
     warning = f'<p class="warning" role="note">Not every stage could be drawn: {escape(not_drawn)}</p>'
-    return "\n".join(
+    body = "\n".join(
         [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            GENERATOR,
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(title)}: stages</title>\n<style>\n{style}</style>\n</head>\n<body>",
             f"<header>\n<h1>{escape(title)}</h1>\n<p>{_HOW_TO_READ}</p>",
             *([warning] if not_drawn else []),
             _contents(panels),
             "</header>\n<main>",
             *(_section(panel, pictures.get(panel.stem)) for panel in panels),
-            f"</main>\n<script>\n{script}</script>\n</body>\n</html>\n",
+            "</main>",
         ]
     )
+    return document(title=f"{title}: stages", body=body, style=style, script=script, head=GENERATOR)
 
 
 def _panels(stages: Sequence[Stage], equations: Mapping[str, str]) -> list[_Panel]:
@@ -151,19 +146,7 @@ def _lines(panel: _Panel) -> Iterator[str]:
     for index, line in enumerate(panel.lines):
         marks = [name for name, which in (("added", panel.added), ("gone", panel.gone)) if index in which]
         attribute = f' class="{" ".join(marks)}"' if marks else ""
-        yield f"<li{attribute}>{_colored(line)}</li>\n"
-
-
-def _colored(line: str) -> str:
-    """A line of the text form with its parts marked up."""
-    match = _NODE.fullmatch(line)
-    if match is None:
-        return f"<b>{escape(line.strip())}</b>"
-    part = {key: escape(value or "") for key, value in match.groupdict().items()}
-    remark = part["remark"].replace("&lt;-", "←").strip()
-    return f"<b>{part['result']}</b> = <i>{part['op']}</i>({part['operands']}) <s>: {part['types']}</s>" + (
-        f" <small>{remark}</small>" if remark else ""
-    )
+        yield f"<li{attribute}>{marked_up(line)}</li>\n"
 
 
 def _figure(stage: Stage, picture: bytes | None) -> str:
@@ -174,7 +157,3 @@ def _figure(stage: Stage, picture: bytes | None) -> str:
     return (
         f'<figure><img loading="lazy" alt="{name}, drawn as a graph" src="data:image/svg+xml;base64,{data}"></figure>'
     )
-
-
-def _resource(name: str) -> str:
-    return (files("convir.dump") / name).read_text(encoding="utf-8")

@@ -114,6 +114,16 @@ def test_conv_for_all_or_by_name(convir):
     assert "the convolutions are: conv1, conv2" in convir("compile", "lenet5", "--conv", "fc1=naive").err
 
 
+def test_compare_to_a_page(convir, folder):
+    run = convir("compare", "nets.py:graph", "--repeats", "1", "--lowerings", "im2col,depthwise", "--html", "page.html")
+    assert run.status == 0
+    assert run.err.splitlines()[-1] == "page: page.html"
+    text = (folder / "page.html").read_text(encoding="utf-8")
+    assert "net: lowerings compared" in text
+    assert "depthwise needs as many groups" not in run.out
+    assert "needs as many groups" in text
+
+
 def test_compare(convir, folder):
     pytest.importorskip("matplotlib")
     run = convir("compare", "nets.py:graph", "--repeats", "2", "--plot", "plot.svg", "--backward")

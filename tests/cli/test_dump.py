@@ -18,6 +18,7 @@ from convir.dump import folder as folder_module
 from convir.dump import page as page_module
 from convir.ir import ConvirError, UnsupportedError
 from convir.ir.drawing import render
+from convir.ir.text_html import marked_up
 
 SHAPE = (1, 1, 8, 8)
 
@@ -163,7 +164,7 @@ def test_the_text_marks_what_each_pass_changed(compiled):
     ],
 )
 def test_marked_up_lines(line, html):
-    assert page_module._colored(line) == html
+    assert marked_up(line) == html
 
 
 def test_an_earlier_dump_is_replaced(compiled, drawn, tmp_path):

@@ -79,6 +79,18 @@ def test_the_plot_is_checked_before_anything_is_measured(convir, folder, path, m
     assert "comparing" not in run.err
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("no/p.html", "there is no folder no"), ("p.pdf", "the suffix must be"), ("folder.html", "Is a directory")],
+)
+def test_the_page_is_checked_before_anything_is_measured(convir, folder, path, message):
+    (folder / "folder.html").mkdir()
+    run = convir("compare", "nets.py:graph", "--html", path)
+    assert run.status == 2
+    assert message in run.err
+    assert "comparing" not in run.err
+
+
 def test_weights_that_cannot_be_saved_are_not_trained(convir, monkeypatch):
     monkeypatch.setattr(training, "fit", None)
     assert "no/w.npz: No such file or directory" in convir("train", "mlp", "--save", "no/w.npz").err

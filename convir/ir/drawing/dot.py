@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from convir.common.markup import printable
 from convir.ir.drawing.box import BACKWARD, FAINT, INK, PARAMETER, box_attributes
-from convir.ir.drawing.escape import attributes, literal, markup, printable, quoted
+from convir.ir.drawing.escape import attributes, literal, markup, quoted
 from convir.ir.drawing.flops import Flops, flops_by_name
 from convir.ir.drawing.label import shorten
 from convir.ir.drawing.legend import caption

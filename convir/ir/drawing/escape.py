@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 
+from convir.common.markup import printable
+
 
 class Markup(str):
     """Text that is already an HTML-like label."""
@@ -50,12 +52,3 @@ def markup(text: str, *tags: str) -> Markup:
     for tag in reversed(tags):
         safe = f"<{tag}>{safe}</{tag.partition(' ')[0]}>"
     return Markup(safe)
-
-
-def printable(text: str) -> str:
-    """``text`` without what XML cannot hold: control characters and halves of surrogate pairs."""
-    return "".join(c if _is_xml(ord(c)) else "\ufffd" for c in text)
-
-
-def _is_xml(code: int) -> bool:
-    return code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000

@@ -1,0 +1,95 @@
+"""What the page shows of a comparison: rows by layer, what is remarkable about a row, what it says in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from convir.comparison.page import text
+from convir.comparison.report import WHOLE, Comparison, ComparisonRow
+from convir.passes.lower_conv import STRATEGIES
+
+#: Put before a time that was not measured as a whole.
+ABOUT = "≈"
+#: Marks a layer that another strategy computes.
+REPLACED = "†"
+
+
+@dataclass(frozen=True)
+class View:
+    """A comparison, looked up by layer."""
+
+    comparison: Comparison
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Place of each lowering, which decides its colour and its mark."""
+        return {name: index for index, name in enumerate(self.comparison.lowerings)}
+
+    @cached_property
+    def layers(self) -> Mapping[str | None, Sequence[ComparisonRow]]:
+        """The rows of each layer, and of the whole net (None)."""
+        found: dict[str | None, list[ComparisonRow]] = {}
+        for row in self.comparison.rows:
+            found.setdefault(row.layer, []).append(row)
+        return found
+
+    @cached_property
+    def convolutions(self) -> Mapping[str, Sequence[ComparisonRow]]:
+        """The rows of the layers that the lowering decides."""
+        return {name: rows for name, rows in self.layers.items() if name is not None and rows[0].is_convolution}
+
+    def own(self, layer: str | None) -> Sequence[ComparisonRow]:
+        """The rows of a layer under the lowerings that compute it themselves."""
+        return [row for row in self.layers[layer] if not row.computed_by]
+
+    @cached_property
+    def replaced(self) -> Mapping[str, Sequence[ComparisonRow]]:
+        """Lowering -> rows of the layers that it leaves to another one."""
+        found: dict[str, list[ComparisonRow]] = {}
+        for row in self.comparison.rows:
+            if row.computed_by:
+                found.setdefault(row.lowering, []).append(row)
+        return found
+
+    def reason(self, row: ComparisonRow) -> str:
+        """Why another strategy took this row's place, as what follows its name; empty where none did."""
+        if not row.computed_by:
+            return ""
+        layer = self.comparison.convolutions.get(row.layer or "")
+        refuses = next((each.refuses for each in STRATEGIES if each.name == row.lowering), None)
+        why = refuses(layer.op, layer.image, layer.weight) if layer and refuses else None
+        return f"{why or 'refuses the layer'}; computed by {row.computed_by}"
+
+    def remarks(self, row: ComparisonRow) -> list[str]:
+        """What a reader of the row's figures must know."""
+        said = [self.reason(row)] if row.computed_by else []
+        if row.layer is None and row.lowering in self.replaced:
+            left = sum(1 for _ in self.replaced[row.lowering])
+            said.append(f"{left} of {len(self.convolutions)} convolutions computed by another strategy")
+        if row.extrapolated_from is not None:
+            part = f"a batch of {row.extrapolated_from}" if row.extrapolated_from else "a small part of each layer"
+            said.append(f"extrapolated from {part}")
+        return said
+
+    def title(self, row: ComparisonRow) -> str:
+        """All that is known of the row's time, in a line."""
+        said = [f"{row.layer or WHOLE}, {row.lowering}: {time_of(row)}"]
+        if row.runs > 1:
+            low, high = text.seconds(row.seconds_lower), text.seconds(row.seconds_upper)
+            said.append(f"quartiles {low} to {high} of {row.runs} runs")
+        said.append("the best" if row.ratio == 1 else f"{text.times(row.ratio)} the best")
+        if row.predicted_seconds is not None:
+            said.append(f"predicted {text.seconds(row.predicted_seconds)}")
+        return ", ".join([*said, *self.remarks(row)])
+
+
+def time_of(row: ComparisonRow) -> str:
+    """The median, marked where it was not measured."""
+    return (ABOUT if row.extrapolated_from is not None else "") + text.seconds(row.seconds)
+
+
+def overlap(first: ComparisonRow, second: ComparisonRow) -> bool:
+    """Whether the quartiles of two rows overlap, so that their order may be chance."""
+    return first.seconds_lower <= second.seconds_upper and second.seconds_lower <= first.seconds_upper

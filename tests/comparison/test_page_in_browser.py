@@ -1,0 +1,101 @@
+"""The page in a real browser: it fits, nothing complains, tables sort, one lowering can be picked out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.browser import browser, browser_path
+
+import convir
+from convir import nn
+from convir.comparison.report import Roofline
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(browser_path() is None, reason="there is no Chromium"),
+]
+
+NAMES = ("naive", "im2col", "toeplitz", "direct", "depthwise", "shift_gemm", "winograd_2x2", "winograd_4x4")
+OVERFLOW = "document.scrollingElement.scrollWidth - innerWidth"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    model = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)), nn.MaxPool2d(2), nn.Conv2d(4, 2, 1))
+    made = convir.compare(model, (1, 4, 8, 8), lowerings=NAMES, repeats=2, backward=True)
+    rows = [replace(row, bytes_moved=4096, intensity=0.1 * (1 + i % 7)) for i, row in enumerate(made.rows)]
+    long = f"a_module_with_a_long_name.{'x' * 60}"
+    filled = replace(made, rows=tuple(rows), roofline=Roofline(80.0, 10.0, 50.0), inputs=((long, "f32[1,4,8,8]"),))
+    return filled.to_html(tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def tab():
+    with browser() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_it_fits_and_nothing_complains(tab, page, width, dark):
+    tab.show(page, width, dark=dark)
+    assert tab.evaluate("innerWidth") == width
+    assert tab.evaluate(OVERFLOW) <= 0
+    assert tab.complaints == []
+    background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(20, 23, 27)" if dark else "rgb(251, 251, 250)")
+
+
+def test_a_click_on_a_heading_sorts_and_another_turns_round(tab, page):
+    tab.show(page, 1280)
+    click = "document.querySelectorAll('#whole thead button')[1].click()"
+    values = "[...document.querySelectorAll('#whole tbody tr')].map(row => Number(row.cells[1].dataset.v))"
+    order = "document.querySelectorAll('#whole thead th')[1].getAttribute('aria-sort')"
+    tab.evaluate(click)
+    ascending = tab.evaluate(values)
+    assert ascending == sorted(ascending)
+    assert len(ascending) == len(NAMES)
+    assert tab.evaluate(order) == "ascending"
+    tab.evaluate(click)
+    assert tab.evaluate(values) == ascending[::-1]
+    assert tab.evaluate(order) == "descending"
+    tab.evaluate("document.querySelectorAll('#whole thead button')[0].click()")
+    assert tab.evaluate("document.querySelectorAll('#whole [aria-sort]').length") == 1
+    names = tab.evaluate("[...document.querySelectorAll('#whole tbody th')].map(cell => cell.textContent.trim())")
+    assert names == sorted(names)
+
+
+def test_the_legend_picks_a_lowering_out_and_lets_it_go(tab, page):
+    tab.show(page, 1280)
+    button, marks = "document.querySelectorAll('.legend button')[1]", "document.querySelectorAll('.picked.mark').length"
+    tab.evaluate(f"{button}.click()")
+    assert tab.evaluate(marks) > 0
+    assert tab.evaluate(f"{button}.getAttribute('aria-pressed')") == "true"
+    tab.evaluate(f"{button}.click()")
+    assert tab.evaluate(marks) == 0
+
+
+def test_marks_speak_when_focused_and_arrow_keys_go_on(tab, page):
+    tab.show(page, 400)
+    tip = "document.querySelector('.tip').textContent"
+    tab.evaluate("document.querySelector('.marks [tabindex=\"0\"]').focus()")
+    first = tab.evaluate(tip)
+    assert first.startswith("whole net, naive:")
+    event = "new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true})"
+    tab.evaluate(f"document.activeElement.dispatchEvent({event})")
+    assert tab.evaluate(tip).startswith("whole net, im2col:")
+    assert tab.evaluate(OVERFLOW) <= 0
+
+
+def test_one_layer_at_a_time_and_rows_on_demand(tab, page):
+    tab.show(page, 1280)
+    shown = "[...document.querySelectorAll('#graphs .layer')].filter(each => !each.hidden).length"
+    assert tab.evaluate(shown) == 1
+    choose = "(select => {{ select.value = '{}'; select.dispatchEvent(new Event('change')) }})"
+    rows = "[...document.querySelectorAll('.details tbody tr')].filter(row => !row.hidden).length"
+    few = tab.evaluate(rows)
+    tab.evaluate(f"{choose.format(1)}(document.querySelector('#every select'))")
+    everything = tab.evaluate(rows)
+    tab.evaluate(f"{choose.format(2)}(document.querySelector('#every select'))")
+    assert tab.evaluate(rows) == len(NAMES) < few < everything
