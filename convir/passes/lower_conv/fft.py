@@ -24,8 +24,9 @@ planes and, while weights change, large batches pay: with 32 channels of 64x64 f
 with one. The weight's spectrum is as large as kernels of the whole plane. With a stride all positions are multiplied
 and one of ``SH*SW`` is read.
 
-Rounding is that of sums of as many terms as the plane has rows and columns. NaN and infinity spread over all planes of
-their sample, and over the whole gradient of the weight.
+Rounding is that of sums of as many terms as the plane has rows and columns, relative to the whole plane: where a window
+sees only zeros the result is some 1e-8 of the largest one, not 0, and a relu behind it passes a gradient on or not as
+rounding has it. NaN and infinity spread over all planes of their sample, and over the whole gradient of the weight.
 """
 
 from __future__ import annotations
