@@ -1,8 +1,8 @@
 """Two-dimensional discrete Fourier transforms of real planes, and the products between them.
 
 A complex number is a pair of real ones along the last axis, real part first, as in ONNX's ``DFT`` and PyTorch's
-``view_as_real``. Of the frequencies of real planes those of the upper half along the rows are kept, ``NH//2 + 1``
-of them: the others are their conjugates.
+``view_as_real``. Of the frequencies of real planes some half is kept along the rows, F of them: the others are their
+conjugates. :class:`~convir.ir.fourier.FourierAxis` has their order, which a product for each frequency need not know.
 
 A plane of NH rows and NW columns is circular: position NH is position 0. It has samples at
 ``start + step * index`` along each axis and zeros elsewhere, so that where zeros lie, how far samples are apart and
@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convir.ir.errors import ShapeError
+from convir.ir.fourier import FourierAxis
 from convir.ir.op import Op, quiet, require_float, require_integers, require_rank, require_same_dtype, require_type
 from convir.ir.ops.activation import require_activation
 from convir.ir.ops.window import Pair, require_pair
@@ -42,16 +43,23 @@ class DftOp(Op):
             if len(getattr(self, name)) != 2:
                 raise ShapeError(f"{name} must be two integers, got {getattr(self, name)!r}")
 
+    def axes(self, samples: Pair = (1, 1)) -> tuple[FourierAxis, FourierAxis]:
+        """Rows and columns with so many samples."""
+        given = zip(self.size, (True, False), samples, self.start, self.step, strict=True)
+        rows, columns = (FourierAxis(*axis) for axis in given)
+        return rows, columns
+
     @property
     def frequencies(self) -> Pair:
-        """NH//2 + 1 along the rows, NW along the columns."""
-        return self.size[0] // 2 + 1, self.size[1]
+        """F along the rows, NW along the columns."""
+        rows, columns = (axis.kept * axis.factors[0] for axis in self.axes())
+        return rows, columns
 
 
 class Dft2d(DftOp):
     """``y[f,g,c,n] = sum over i,j of x[c,i,j,n] * exp(-2*pi*I * (f*row(i)/NH + g*column(j)/NW))``
 
-    with ``row(i) = start[0] + step[0]*i`` and columns likewise: (C, H, W, N) to (NH//2+1, NW, C, N, 2).
+    with ``row(i) = start[0] + step[0]*i`` and columns likewise: (C, H, W, N) to (F, NW, C, N, 2).
     """
 
     name = "dft2d"
@@ -69,7 +77,7 @@ class Dft2d(DftOp):
 class Idft2d(DftOp):
     """``y[c,i,j,n] = act(sum over f,g of x[f,g,c,n] * exp(2*pi*I * (f*row(i)/NH + g*column(j)/NW)) / (NH*NW) + bias[c])``
 
-    over all NH frequencies: (NH//2+1, NW, C, N, 2) to (C, H, W, N). The inverse of dft2d, read at some positions.
+    over all NH frequencies: (F, NW, C, N, 2) to (C, H, W, N). The inverse of dft2d, read at some positions.
 
     Attributes:
         samples: H and W, how many rows and columns are read.
@@ -87,7 +95,7 @@ class Idft2d(DftOp):
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         spectrum, *bias = self.operands(operands)
-        require_rank("input", spectrum, 5, "(NH//2+1, NW, C, N, 2)")
+        require_rank("input", spectrum, 5, "(F, NW, C, N, 2)")
         require_float("input", spectrum)
         channels, batch = spectrum.shape[2:4]
         require_type("input", spectrum, spectrum.with_shape((*self.frequencies, channels, batch, 2)))

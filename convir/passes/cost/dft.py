@@ -12,18 +12,18 @@ from convir.passes.cost.registry import Cost, Types, cost_rule
 
 
 def _transform(op: DftOp, image: Shape) -> int:
-    """MACs of a transform of (C, H, W, N) or of one to it: rows by ``2*NHF*H``, columns by ``4*NW*W``, both times
-
-    the columns, or frequencies, that the other axis has then.
-    """
+    """MACs of a transform of (C, H, W, N) or to it: every column of pixels, then every row of frequencies."""
     channels, height, width, batch = image
-    rows, columns = op.frequencies
-    return (2 * rows * height * width + 4 * columns * width * rows) * channels * batch
+    rows, columns = op.axes((height, width))
+    return (rows.macs * width + columns.macs * op.frequencies[0]) * channels * batch
 
 
 @cost_rule(Dft2d)
 def dft2d(op: Dft2d, operands: Types, results: Types) -> Cost:
-    """``(2*F*H*W + 4*NW*W*F) * C*N`` MACs with ``F = NH//2 + 1``: real rows, then complex columns."""
+    """The MACs of the small matrix products that it is made of, see FourierAxis.macs: ``W`` real lines and F complex
+
+    ones, for each channel and sample.
+    """
     return Cost(_transform(op, operands[0].shape))
 
 

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from math import prod
 
 from convir.ir import Node, Value
+from convir.ir.fourier import fast_size
 from convir.ir.ops import (
     ComplexMatMul,
     Conv2d,
@@ -106,9 +107,9 @@ class _Plane:
 
     @staticmethod
     def of(rewriter: Rewriter, op: ConvOp, image: tuple[int, ...]) -> _Plane:
-        """The smallest plane for images of this size."""
+        """The plane for images of this size: the fastest that has room."""
         (height, width), (rows, columns) = image, op.padding
-        return _Plane(rewriter, op, (height + rows, width + columns))
+        return _Plane(rewriter, op, (fast_size(height + rows, real=True), fast_size(width + columns, real=False)))
 
     def image(self, image: Value) -> Value:
         """The spectrum of (N, C, H, W), as matrices (C/groups, N)."""
