@@ -16,9 +16,9 @@ from functools import lru_cache
 #: some 64 channels and filters. Frequencies that are not needed take these too.
 _PRODUCTS = 32
 
-#: How many times as fast a large product multiplies as two small ones (measured with OpenBLAS: 2.2 to 2.8 at 64 points,
-#: 1.7 at 500).
-_LARGE = 2
+#: How many times as fast one large product multiplies as two small ones, which go over memory twice (measured with
+#: OpenBLAS: 2.2 to 2.8).
+_LARGE = 3
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.conv_cases import CONV_CASES, ConvCase, conv_cases
 from support.graphs import assert_close, assert_rewrites, graph_of, joint, random_values, results
 
 import convir
 from convir.ir import DTypeError, Graph, ShapeError, TensorType, UnsupportedError
+from convir.ir.fourier import FourierAxis, fast_size
 from convir.ir.ops import ComplexMatMul, Conv2dGradInput, Conv2dGradWeight, Dft2d, DftOp, Idft2d, extent
 from convir.passes.assign_layout import AssignLayout
 from convir.passes.cost import work_of
@@ -24,8 +25,6 @@ from convir.passes.lower_conv import LowerConv
 from convir.runtime import evaluate
 
 FFT = LowerConv("fft")
-#: With room in memory for what is compared with.
-LARGE = ConvCase(1, 2, (32, 35), 3, (31, 31), padding=(15, 15), activation="relu")
 
 
 def macs(graph: Graph) -> int:
@@ -100,7 +99,10 @@ def test_a_training_step_makes_three_spectra(case):
 
 @given(case=conv_cases())
 def test_planes_are_as_large_as_they_must_be(case):
-    """Modulo H + P no position that a window reads falls on a pixel, unless it is that pixel; modulo less some may."""
+    """Modulo H + P no position that a window reads falls on a pixel, unless it is that pixel; modulo less some may.
+
+    Sizes as small as these are taken as they are.
+    """
     lowered = FFT(case.graph("float32"))
     (size,) = {node.op.size for node in lowered.nodes if isinstance(node.op, DftOp)}
     (y,) = case.graph("float32").outputs
@@ -121,6 +123,9 @@ def collisions(read: range, pixels: range, size: int) -> bool:
 planes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 samples = st.tuples(st.integers(1, 5), st.integers(1, 5))
 offsets = st.tuples(st.integers(-9, 9), st.integers(-9, 9))
+#: Of 119 and 120 real points, 60 and 66 complex ones, most samples make it worth to take two steps.
+split_planes = st.tuples(st.sampled_from([119, 120]), st.sampled_from([60, 66]))
+split_samples = st.tuples(st.integers(80, 119), st.integers(40, 60))
 
 
 def positions(op: DftOp, count) -> list[np.ndarray]:
@@ -130,17 +135,30 @@ def positions(op: DftOp, count) -> list[np.ndarray]:
 
 @given(size=planes, start=offsets, step=offsets, count=samples, shape=samples)
 def test_transforms_are_those_of_numpy(size, start, step, count, shape):
-    """Of samples put into a plane, where some may fall together, by ``numpy.fft``; and back."""
+    assert_transforms(Dft2d(size, start, step), count, shape)
+
+
+@given(size=split_planes, start=offsets, step=offsets, count=split_samples)
+@settings(max_examples=30)
+def test_transforms_in_two_steps_are_those_of_numpy(size, start, step, count):
     op = Dft2d(size, start, step)
+    assert [axis.splits for axis in op.axes(count)] == [True, True]
+    assert_transforms(op, count, (2, 3))
+
+
+def assert_transforms(op: Dft2d, count, shape) -> None:
+    """Of samples put into a plane, where some may fall together, by ``numpy.fft``; and back."""
+    size = op.size
     x = np.random.default_rng(0).standard_normal((shape[0], *count, shape[1]))
     plane = np.zeros((shape[0], *size, shape[1]))
     rows, columns = positions(op, count)
     np.add.at(plane, (slice(None), rows[:, None], columns), x)
-    expected = np.fft.rfft2(plane, axes=(2, 1)).transpose(1, 2, 0, 3)
+    order = np.ix_(*(axis.frequencies for axis in op.axes()))
+    expected = np.fft.fft2(plane, axes=(1, 2)).transpose(1, 2, 0, 3)[order]
     (found,) = evaluate(op, [x])
-    np.testing.assert_allclose(found[..., 0] + 1j * found[..., 1], expected, atol=1e-12)
-    (back,) = evaluate(Idft2d(size, start, step, count), [found])
-    np.testing.assert_allclose(back, plane[:, rows][:, :, columns], atol=1e-12)
+    np.testing.assert_allclose(found[..., 0] + 1j * found[..., 1], expected, atol=1e-10)
+    (back,) = evaluate(Idft2d(size, op.start, op.step, count), [found])
+    np.testing.assert_allclose(back, plane[:, rows][:, :, columns], atol=1e-10)
 
 
 @given(
@@ -159,22 +177,59 @@ def test_complex_products_are_those_of_numpy(extents, transpose_a, transpose_b):
     np.testing.assert_allclose(found[..., 0] + 1j * found[..., 1], expected, atol=1e-12)
 
 
+LARGE = {
+    "31x31": ConvCase(1, 2, (32, 35), 3, (31, 31), padding=(15, 15), activation="relu"),
+    "planes of 120 x 66 in two steps": ConvCase(2, 2, (113, 61), 4, (9, 11), padding=(4, 5), groups=2),
+    "stride and dilation in two steps": ConvCase(1, 2, (115, 64), 3, (5, 3), (2, 3), (2, 1), (3, 2)),
+}
+
+on_large_cases = pytest.mark.parametrize("case", LARGE.values(), ids=LARGE.keys())
+
+
+@on_large_cases
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_large_kernels(dtype):
-    """31x31, forward and both gradients, against im2col."""
-    graph = joint(LARGE.graph(dtype))
+def test_large_kernels_and_planes(case, dtype):
+    """Forward and both gradients against im2col."""
+    graph = joint(case.graph(dtype))
     values = random_values(graph)
     expected = results(LowerConv("im2col")(graph), values)
     assert_close(results(FFT(graph), values), expected, {"float32": 1e-5, "float64": 1e-10}[dtype])
 
 
-def test_large_kernels_against_pytorch():
+@on_large_cases
+def test_large_kernels_and_planes_against_pytorch(case):
     torch = pytest.importorskip("torch")
-    graph = LARGE.graph("float64")
+    graph = case.graph("float64")
     values = random_values(graph)
     tensors = [torch.tensor(values[name]) for name in ("x", "w", "b")]
-    expected = torch.relu(torch.nn.functional.conv2d(*tensors, padding=15)).numpy()
+    y = torch.nn.functional.conv2d(*tensors, case.stride, case.padding, case.dilation, case.groups)
+    expected = (torch.relu(y) if case.activation else y).numpy()
     assert_close(results(FFT(graph), values), [expected], 1e-10)
+
+
+@pytest.mark.parametrize("real", [True, False])
+@given(size=st.integers(1, 300))
+def test_every_frequency_is_kept_or_its_conjugate(real, size):
+    axis = FourierAxis(size, real)
+    kept = set(axis.frequencies)
+    assert len(kept) == len(axis.frequencies)
+    assert kept | ({-f % size for f in kept} if real else set()) == set(range(size))
+
+
+@pytest.mark.parametrize("real", [True, False])
+@given(least=st.integers(1, 300))
+def test_sizes_have_room_and_are_no_more_work(real, least):
+    size = fast_size(least, real)
+    assert least <= size <= 1.25 * least
+    tight, fast = (FourierAxis(each, real, least) for each in (least, size))
+    assert fast.macs <= 1.2 * tight.macs
+
+
+def test_transforms_of_large_planes_multiply_less():
+    """n*(a+b) complex multiplications instead of n*n: a fifth for 120 points, a twelfth for 528."""
+    assert FourierAxis(120, False, 120).factors == (10, 12)
+    assert FourierAxis(120, False, 120).macs == 4 * 120 * 22
+    assert FourierAxis(528, False, 528).macs == 4 * 528 * 46
 
 
 def test_what_is_multiplied_does_not_depend_on_the_kernel():
@@ -221,7 +276,7 @@ def test_rounding_stays_within_its_bound(case):
     images = np.abs(values["x"]).sum(axis=(2, 3))
     weights = np.abs(values["w"]).sum(axis=(2, 3))
     (height, width), (kh, kw) = case.size, case.kernel
-    nh, nw = (extent + padding for extent, padding in zip(case.size, case.padding, strict=True))
+    (nh, nw) = graphs["float32"].node("y").op.size
     terms = height + 2 * width + kh + 2 * kw + 2 * case.channels + 2 * nw + nh + 2 + 7
     bound = 2 * terms * np.finfo("float32").eps * (images @ weights.T)[:, :, None, None]
     error = np.abs(found - exact)
