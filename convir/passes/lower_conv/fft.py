@@ -15,14 +15,14 @@ The plane is circular, and its zeros are shared: those below the image are those
 reads positions 0 to at most ``H + 2P - 1``, of which P to ``H + P - 1`` are the image. With H + P rows no other
 position falls on one of the image, modulo H + P, so every window reads what it should: ``H + P`` rows will do, where
 a linear convolution takes ``H + 2P + K - 1``, and the gradients, sums over the same pairs of positions, need no more.
-Transforms are matrix products (:mod:`convir.runtime.kernels.dft`), to which 67 points are as good as 64.
+:func:`~convir.ir.fourier.fast_size` then takes a few more where their transforms are faster.
 
 Where it pays: the products take about ``2*C*O/groups`` MACs for each position and sample, whatever the kernel, where
 im2col takes ``KH*KW*C*O/groups``. To that come the transforms, of C and O planes a sample and ``C*O/groups`` of the
-weight (beforehand, where it is frozen), of some ``3*(H + P)`` MACs a position. So large kernels, many channels, small
-planes and, while weights change, large batches pay: with 32 channels of 64x64 from 5x5 on with 8 images, from 7x7 on
-with one. The weight's spectrum is as large as kernels of the whole plane. With a stride all positions are multiplied
-and one of ``SH*SW`` is read.
+weight (beforehand, where it is frozen). So large kernels, many channels and, while weights change, large batches pay:
+with 32 channels of 64x64, from 5x5 on with 8 images, from 7x7 on with one, and from 5x5 on where weights are frozen.
+The weight's spectrum is as large as kernels of the whole plane. With a stride all positions are multiplied and one of
+``SH*SW`` is read; dilation costs nothing.
 
 Rounding is that of sums of as many terms as the plane has rows and columns, relative to the whole plane: where a window
 sees only zeros the result is some 1e-8 of the largest one, not 0, and a relu behind it passes a gradient on or not as
