@@ -22,7 +22,8 @@ from convir.passes.assign_layout import AssignLayout
 from convir.passes.cost import work_of
 from convir.passes.eliminate import EliminateCommonSubexpressions
 from convir.passes.lower_conv import LowerConv
-from convir.runtime import evaluate
+from convir.runtime import NUMPY, evaluate
+from convir.runtime.calls import Product
 
 FFT = LowerConv("fft")
 
@@ -205,6 +206,13 @@ def test_large_kernels_and_planes_against_pytorch(case):
     y = torch.nn.functional.conv2d(*tensors, case.stride, case.padding, case.dilation, case.groups)
     expected = (torch.relu(y) if case.activation else y).numpy()
     assert_close(results(FFT(graph), values), [expected], 1e-10)
+
+
+@on_large_cases
+def test_what_is_multiplied_is_what_is_counted(case):
+    for node in FFT(joint(case.graph("float32"))).nodes:
+        products = [call for call in NUMPY.calls(node) if isinstance(call, Product)]
+        assert sum(call.flops for call in products) == work_of(node).flops, node.name
 
 
 @pytest.mark.parametrize("real", [True, False])
