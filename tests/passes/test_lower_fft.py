@@ -9,20 +9,18 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 from support.conv_cases import CONV_CASES, ConvCase, conv_cases
 from support.graphs import assert_close, assert_rewrites, graph_of, joint, random_values, results
 
 import convir
-from convir.ir import DTypeError, Graph, ShapeError, TensorType, UnsupportedError
-from convir.ir.fourier import FourierAxis, fast_size
-from convir.ir.ops import ComplexMatMul, Conv2dGradInput, Conv2dGradWeight, Dft2d, DftOp, Idft2d, extent
+from convir.ir import Graph, UnsupportedError
+from convir.ir.ops import Conv2dGradInput, Conv2dGradWeight, DftOp, Idft2d, extent
 from convir.passes.assign_layout import AssignLayout
 from convir.passes.cost import work_of
 from convir.passes.eliminate import EliminateCommonSubexpressions
 from convir.passes.lower_conv import LowerConv
-from convir.runtime import NUMPY, evaluate
+from convir.runtime import NUMPY
 from convir.runtime.calls import Product
 
 FFT = LowerConv("fft")
@@ -121,63 +119,6 @@ def collisions(read: range, pixels: range, size: int) -> bool:
     return any(position != pixel and (position - pixel) % size == 0 for position in read for pixel in pixels)
 
 
-planes = st.tuples(st.integers(1, 9), st.integers(1, 9))
-samples = st.tuples(st.integers(1, 5), st.integers(1, 5))
-offsets = st.tuples(st.integers(-9, 9), st.integers(-9, 9))
-#: Of 119 and 120 real points, 60 and 66 complex ones, most samples make it worth to take two steps.
-split_planes = st.tuples(st.sampled_from([119, 120]), st.sampled_from([60, 66]))
-split_samples = st.tuples(st.integers(80, 119), st.integers(40, 60))
-
-
-def positions(op: DftOp, count) -> list[np.ndarray]:
-    axes = zip(op.size, op.start, op.step, count, strict=True)
-    return [(start + step * np.arange(number)) % size for size, start, step, number in axes]
-
-
-@given(size=planes, start=offsets, step=offsets, count=samples, shape=samples)
-def test_transforms_are_those_of_numpy(size, start, step, count, shape):
-    assert_transforms(Dft2d(size, start, step), count, shape)
-
-
-@given(size=split_planes, start=offsets, step=offsets, count=split_samples)
-@settings(max_examples=30)
-def test_transforms_in_two_steps_are_those_of_numpy(size, start, step, count):
-    op = Dft2d(size, start, step)
-    assert [axis.splits for axis in op.axes(count)] == [True, True]
-    assert_transforms(op, count, (2, 3))
-
-
-def assert_transforms(op: Dft2d, count, shape) -> None:
-    """Of samples put into a plane, where some may fall together, by ``numpy.fft``; and back."""
-    size = op.size
-    x = np.random.default_rng(0).standard_normal((shape[0], *count, shape[1]))
-    plane = np.zeros((shape[0], *size, shape[1]))
-    rows, columns = positions(op, count)
-    np.add.at(plane, (slice(None), rows[:, None], columns), x)
-    order = np.ix_(*(axis.frequencies for axis in op.axes()))
-    expected = np.fft.fft2(plane, axes=(1, 2)).transpose(1, 2, 0, 3)[order]
-    (found,) = evaluate(op, [x])
-    np.testing.assert_allclose(found[..., 0] + 1j * found[..., 1], expected, atol=1e-10)
-    (back,) = evaluate(Idft2d(size, op.start, op.step, count), [found])
-    np.testing.assert_allclose(back, plane[:, rows][:, :, columns], atol=1e-10)
-
-
-@given(
-    extents=st.tuples(*[st.integers(1, 4)] * 4),
-    transpose_a=st.booleans(),
-    transpose_b=st.booleans(),
-)
-def test_complex_products_are_those_of_numpy(extents, transpose_a, transpose_b):
-    count, rows, inner, columns = extents
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((count, rows, inner, 2)), rng.standard_normal((count, inner, columns, 2))
-    expected = (a[..., 0] + 1j * a[..., 1]) @ (b[..., 0] + 1j * b[..., 1])
-    left = np.ascontiguousarray(a.swapaxes(1, 2)) if transpose_a else a
-    right = np.ascontiguousarray(b.swapaxes(1, 2)) if transpose_b else b
-    (found,) = evaluate(ComplexMatMul(transpose_a, transpose_b), [left, right])
-    np.testing.assert_allclose(found[..., 0] + 1j * found[..., 1], expected, atol=1e-12)
-
-
 LARGE = {
     "31x31": ConvCase(1, 2, (32, 35), 3, (31, 31), padding=(15, 15), activation="relu"),
     "planes of 120 x 66 in two steps": ConvCase(2, 2, (113, 61), 4, (9, 11), padding=(4, 5), groups=2),
@@ -213,31 +154,6 @@ def test_what_is_multiplied_is_what_is_counted(case):
     for node in FFT(joint(case.graph("float32"))).nodes:
         products = [call for call in NUMPY.calls(node) if isinstance(call, Product)]
         assert sum(call.flops for call in products) == work_of(node).flops, node.name
-
-
-@pytest.mark.parametrize("real", [True, False])
-@given(size=st.integers(1, 300))
-def test_every_frequency_is_kept_or_its_conjugate(real, size):
-    axis = FourierAxis(size, real)
-    kept = set(axis.frequencies)
-    assert len(kept) == len(axis.frequencies)
-    assert kept | ({-f % size for f in kept} if real else set()) == set(range(size))
-
-
-@pytest.mark.parametrize("real", [True, False])
-@given(least=st.integers(1, 300))
-def test_sizes_have_room_and_are_no_more_work(real, least):
-    size = fast_size(least, real)
-    assert least <= size <= 1.25 * least
-    tight, fast = (FourierAxis(each, real, least) for each in (least, size))
-    assert fast.macs <= 1.2 * tight.macs
-
-
-def test_transforms_of_large_planes_multiply_less():
-    """n*(a+b) complex multiplications instead of n*n: a fifth for 120 points, a twelfth for 528."""
-    assert FourierAxis(120, False, 120).factors == (10, 12)
-    assert FourierAxis(120, False, 120).macs == 4 * 120 * 22
-    assert FourierAxis(528, False, 528).macs == 4 * 528 * 46
 
 
 def test_what_is_multiplied_does_not_depend_on_the_kernel():
@@ -324,45 +240,6 @@ def test_not_a_number_reaches_its_sample_only():
     (y,) = results(FFT(case.graph("float32")), values)
     assert np.isnan(y[1]).all()
     assert np.isfinite(y[[0, 2]]).all()
-
-
-BAD = [
-    (Dft2d((4, 4)), [(3, 4, 4)], "input must have 4 dimensions"),
-    (Idft2d((4, 4)), [(3, 4, 1, 1)], "input must have 5 dimensions"),
-    (Idft2d((4, 4)), [(4, 4, 2, 1, 2)], r"input must be f32\[3,4,2,1,2\], got f32\[4,4,2,1,2\]"),
-    (Idft2d((4, 4)), [(3, 4, 2, 1, 1)], r"input must be f32\[3,4,2,1,2\], got f32\[3,4,2,1,1\]"),
-    (Idft2d((4, 4)), [(3, 4, 2, 1, 2), (3,)], r"bias must be f32\[2\], got f32\[3\]"),
-    (ComplexMatMul(), [(1, 2, 3), (1, 3, 2, 2)], "a must have 4 dimensions"),
-    (ComplexMatMul(), [(1, 2, 3, 2), (1, 3, 2, 3)], r"b must be f32\[1,3,2,2\], got f32\[1,3,2,3\]"),
-    (ComplexMatMul(), [(2, 2, 3, 2), (1, 3, 2, 2)], "2 and 1 products, inner dimensions 3 and 3"),
-    (ComplexMatMul(transpose_a=True), [(1, 2, 3, 2), (1, 3, 2, 2)], "1 and 1 products, inner dimensions 2 and 3"),
-    (ComplexMatMul(transpose_b=True), [(1, 2, 3, 2), (1, 3, 2, 2)], "1 and 1 products, inner dimensions 3 and 2"),
-]
-
-
-@pytest.mark.parametrize(("op", "shapes", "message"), BAD)
-def test_operands_that_do_not_fit_are_refused(op, shapes, message):
-    with pytest.raises(ShapeError, match=message):
-        op.infer(*map(TensorType, shapes))
-
-
-@pytest.mark.parametrize("op", [Dft2d((4, 4)), Idft2d((4, 4))])
-def test_integers_are_refused(op):
-    with pytest.raises(DTypeError, match="input must be float32 or float64, got i64"):
-        op.infer(TensorType((3, 4, 2, 1) if isinstance(op, Dft2d) else (3, 4, 2, 1, 2), "int64"))
-
-
-def test_attributes_out_of_range():
-    with pytest.raises(ShapeError, match="dft2d: size must be two integers of at least 1"):
-        Dft2d((0, 2))
-    with pytest.raises(ShapeError, match="dft2d: step must be a tuple of integers, got 3"):
-        Dft2d(step=3)
-    with pytest.raises(ShapeError, match=r"dft2d: start must be two integers, got \(1, 2, 3\)"):
-        Dft2d(start=(1, 2, 3))
-    with pytest.raises(ShapeError, match="idft2d: samples must be two integers of at least 1"):
-        Idft2d(samples=(1, 0))
-    with pytest.raises(ShapeError, match="activation must be one of"):
-        Idft2d(activation="gelu")
 
 
 def test_a_lowered_graph_is_not_differentiated():

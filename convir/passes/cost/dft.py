@@ -20,10 +20,7 @@ def _transform(op: DftOp, image: Shape) -> int:
 
 @cost_rule(Dft2d)
 def dft2d(op: Dft2d, operands: Types, results: Types) -> Cost:
-    """The MACs of the small matrix products that it is made of, see FourierAxis.macs: ``W`` real lines and F complex
-
-    ones, for each channel and sample.
-    """
+    """MACs of W real lines and F complex ones for each channel and sample, see FourierAxis.macs."""
     return Cost(_transform(op, operands[0].shape))
 
 
