@@ -96,7 +96,7 @@ CASES = {
     "a negative dimension": (lambda: convir.compile(Net(), (-1, 3, 8, 8)), ShapeError, r"input x: .*, got -1"),
     "batch of 0": (lambda: convir.compile(Net(), (0, 3, 8, 8)), ShapeError, r"input x: .*at least 1, got 0"),
     "batch of 0 in a call": (lambda: net()(zeros(0, 3, 8, 8)), ShapeError, r"input x: .*at least 1, got 0"),
-    "unknown strategy": (lambda: net(conv="fft"), convir.UnsupportedError, r"strategy 'fft' .*: naive, im2col"),
+    "unknown strategy": (lambda: net(conv="dct"), convir.UnsupportedError, r"strategy 'dct' .*: naive, im2col"),
     "no strategy": (lambda: net(conv=""), convir.UnsupportedError, r"strategy '' .*: naive, im2col"),
     "unknown backend": (lambda: net(backend="gpu"), convir.UnsupportedError, r"backend='gpu'; .*: numpy, numba, auto"),
     "no threads": (lambda: net(threads=0), ConvirError, r"threads is a positive integer"),

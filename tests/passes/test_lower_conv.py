@@ -18,6 +18,9 @@ from convir.passes.lower_conv import DEFAULT, STRATEGIES, LowerConv, strategy
 LOWERED = [each.name for each in STRATEGIES if each.name != "naive"]
 #: Largest difference, relative to the largest element of the result.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+#: What counts as the largest element where all are 0 because no window sees a pixel: operands are about 1, and Fourier
+#: transforms leave their rounding.
+LEAST = 1e-3
 
 on_every_strategy = pytest.mark.parametrize("name", LOWERED)
 on_every_case = pytest.mark.parametrize("case", CONV_CASES.values(), ids=CONV_CASES.keys())
@@ -29,10 +32,10 @@ def assert_equals_the_loops(case: ConvCase, name: str, dtype: str) -> None:
     expected = results(reference, values)
     lowered = LowerConv(name)(reference)
     verify(lowered, after="lower_conv")
-    assert_close(results(lowered, values), expected, TOLERANCE[dtype])
+    assert_close(results(lowered, values), expected, TOLERANCE[dtype], LEAST)
     settled = AssignLayout()(lowered)
     verify(settled, after="assign_layout")
-    assert_close(results(settled, values), expected, TOLERANCE[dtype])
+    assert_close(results(settled, values), expected, TOLERANCE[dtype], LEAST)
 
 
 @on_every_strategy
@@ -209,15 +212,15 @@ def test_the_choice_holds_for_the_gradients_too():
     assert left == {Conv2d: "a", Conv2dGradWeight: "a", Conv2dGradInput: "a"}
 
 
-@pytest.mark.parametrize("choice", ["winograd", "", None, 3, {"a": "fft"}], ids=str)
+@pytest.mark.parametrize("choice", ["winograd", "", None, 3, {"a": "dct"}], ids=str)
 def test_an_unknown_strategy_is_refused_with_those_there_are(choice):
     with pytest.raises(UnsupportedError, match=r"unknown lowering strategy .* there are: naive, im2col"):
         LowerConv(choice)(two())
 
 
 def test_an_unknown_strategy_is_refused_even_without_convolutions():
-    with pytest.raises(UnsupportedError, match="unknown lowering strategy 'fft'"):
-        LowerConv("fft")(graph_of(convir.ir.ops.Relu(), (2,)))
+    with pytest.raises(UnsupportedError, match="unknown lowering strategy 'dct'"):
+        LowerConv("dct")(graph_of(convir.ir.ops.Relu(), (2,)))
 
 
 def test_an_unknown_node_is_refused_with_those_there_are():

@@ -32,7 +32,7 @@ def lowered(strategy, gradients=(), groups=1):
 
 @pytest.mark.parametrize("gradients", [(), ("image", "weight")])
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("strategy", ["im2col", "im2col_tiled", "toeplitz", "direct"])
+@pytest.mark.parametrize("strategy", ["im2col", "im2col_tiled", "toeplitz", "direct", "fft"])
 def test_products_do_the_operations_that_are_counted(strategy, groups, gradients):
     for node in lowered(strategy, gradients, groups):
         products = [call for call in NUMPY.calls(node) if isinstance(call, Product)]

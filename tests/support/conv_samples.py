@@ -8,9 +8,12 @@ import numpy as np
 
 from convir.ir import Op
 from convir.ir.ops import (
+    ComplexMatMul,
     DepthwiseConv2d,
     DepthwiseConv2dGradInput,
     DepthwiseConv2dGradWeight,
+    Dft2d,
+    Idft2d,
     Im2colMatMul,
     Im2colMatMulGradInput,
     Im2colMatMulGradWeight,
@@ -94,6 +97,24 @@ def _patch_product_grads() -> list[_Sample]:
     ]
 
 
+def _transforms() -> list[_Sample]:
+    """Planes of odd and even sizes, with room for the samples and without."""
+    return [
+        (Dft2d((5, 4), (1, 2), (1, -2)), [normal(2, 3, 2, 3)]),
+        (Dft2d((2, 1), (-1, 0), (3, 1)), [normal(1, 3, 2, 2)]),
+        (Idft2d((4, 5), (-1, 0), (-1, 2), (2, 3), "tanh"), [normal(3, 5, 2, 3, 2), normal(2)]),
+        (Idft2d((1, 3), samples=(1, 4)), [normal(1, 3, 2, 1, 2)]),
+    ]
+
+
+def _complex_products() -> list[_Sample]:
+    return [
+        (ComplexMatMul(), [normal(3, 2, 4, 2), normal(3, 4, 5, 2)]),
+        (ComplexMatMul(transpose_a=True), [normal(3, 4, 2, 2), normal(3, 4, 1, 2)]),
+        (ComplexMatMul(transpose_a=True, transpose_b=True), [normal(1, 4, 2, 2), normal(1, 3, 4, 2)]),
+    ]
+
+
 CONV_SAMPLES: dict[type[Op], list[_Sample]] = {
     DepthwiseConv2d: _depthwise(),
     DepthwiseConv2dGradInput: _depthwise_grads()[::2],
@@ -104,4 +125,7 @@ CONV_SAMPLES: dict[type[Op], list[_Sample]] = {
     Im2colMatMul: _patch_products(),
     Im2colMatMulGradInput: _patch_product_grads()[::2],
     Im2colMatMulGradWeight: _patch_product_grads()[1::2],
+    Dft2d: _transforms()[:2],
+    Idft2d: _transforms()[2:],
+    ComplexMatMul: _complex_products(),
 }

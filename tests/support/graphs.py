@@ -98,12 +98,12 @@ def assert_leaves(transform: Any, before: Graph) -> None:
     assert str(transform(before)) == str(before)
 
 
-def assert_close(found: Sequence[Any], expected: Sequence[Any], rtol: float) -> None:
-    """Each array equal to its counterpart, relative to the largest element; NaN equals NaN."""
+def assert_close(found: Sequence[Any], expected: Sequence[Any], rtol: float, least: float = 1e-30) -> None:
+    """Each array equal to its counterpart, relative to the largest element, or ``least``; NaN equals NaN."""
     assert len(found) == len(expected)
     for index, (a, b) in enumerate(zip(found, expected, strict=True)):
         assert np.shape(a) == np.shape(b), f"result {index}"
         assert a.dtype == b.dtype, f"result {index}"
         np.testing.assert_array_equal(np.isfinite(a), np.isfinite(b), err_msg=f"result {index}")
-        scale = float(np.max(np.abs(b), initial=1e-30, where=np.isfinite(b)))
+        scale = float(np.max(np.abs(b), initial=least, where=np.isfinite(b)))
         np.testing.assert_allclose(a, b, rtol=0, atol=rtol * scale, err_msg=f"result {index}")

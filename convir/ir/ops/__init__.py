@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         DepthwiseConv2dGradWeight,
         DepthwiseOp,
     )
+    from convir.ir.ops.dft import ComplexMatMul, Dft2d, DftOp, Idft2d
     from convir.ir.ops.direct import Conv2dDirect, Conv2dDirectGradWeight, Dilate2d, DirectConvOp, FlipWeight
     from convir.ir.ops.im2col import Col2im, Im2col, PatchOp
     from convir.ir.ops.im2col_matmul import (
@@ -98,6 +99,7 @@ __all__ = [
     "BinaryOp",
     "BroadcastTo",
     "Col2im",
+    "ComplexMatMul",
     "Constant",
     "Conv2d",
     "Conv2dDirect",
@@ -114,6 +116,8 @@ __all__ = [
     "DepthwiseConv2dGradInput",
     "DepthwiseConv2dGradWeight",
     "DepthwiseOp",
+    "Dft2d",
+    "DftOp",
     "Dilate2d",
     "DirectConvOp",
     "Div",
@@ -121,6 +125,7 @@ __all__ = [
     "Exp",
     "Flatten",
     "FlipWeight",
+    "Idft2d",
     "Im2col",
     "Im2colMatMul",
     "Im2colMatMulGradInput",
@@ -191,6 +196,7 @@ __all__ = [
 #: Name -> the module that it is imported from when it is first asked for.
 _LOWERED = {
     "Col2im": "im2col",
+    "ComplexMatMul": "dft",
     "Conv2dDirect": "direct",
     "Conv2dDirectGradWeight": "direct",
     "DepthToSpace": "toeplitz",
@@ -198,9 +204,12 @@ _LOWERED = {
     "DepthwiseConv2dGradInput": "depthwise",
     "DepthwiseConv2dGradWeight": "depthwise",
     "DepthwiseOp": "depthwise",
+    "Dft2d": "dft",
+    "DftOp": "dft",
     "Dilate2d": "direct",
     "DirectConvOp": "direct",
     "FlipWeight": "direct",
+    "Idft2d": "dft",
     "Im2col": "im2col",
     "Im2colMatMul": "im2col_matmul",
     "Im2colMatMulGradInput": "im2col_matmul",

@@ -12,6 +12,7 @@ from convir.passes.lower_conv.choice import Choice, Lowering, LoweringRow, Prefe
 from convir.passes.lower_conv.decision import Candidate, Chooser, Decision
 from convir.passes.lower_conv.depthwise import DEPTHWISE
 from convir.passes.lower_conv.direct import DIRECT
+from convir.passes.lower_conv.fft import FFT
 from convir.passes.lower_conv.im2col import IM2COL
 from convir.passes.lower_conv.im2col_tiled import IM2COL_TILED, im2col_tiled
 from convir.passes.lower_conv.layer import ConvLayer
@@ -27,7 +28,7 @@ from convir.passes.rewrite import Rewriter, rewrite
 #: Every strategy there is, in the order in which reports list them.
 STRATEGIES: tuple[Strategy, ...] = (
     *(NAIVE, IM2COL, TOEPLITZ, DIRECT, POINTWISE, DEPTHWISE, SHIFT_GEMM, IM2COL_TILED),
-    *(WINOGRAD_2X2, WINOGRAD_4X4),
+    *(WINOGRAD_2X2, WINOGRAD_4X4, FFT),
 )
 
 DEFAULT = IM2COL.name

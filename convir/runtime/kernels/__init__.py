@@ -3,6 +3,7 @@
 from convir.runtime.kernels import (
     activation,
     depthwise,
+    dft,
     direct,
     elementwise,
     im2col,
@@ -29,6 +30,7 @@ __all__ = [
     "Step",
     "activation",
     "depthwise",
+    "dft",
     "direct",
     "elementwise",
     "im2col",
