@@ -1,8 +1,9 @@
-"""Does ``conv="auto"`` choose well? Every strategy on the 3x3 layers of VGG-16 and ResNet-18, by turns.
+"""Do ``conv="auto"`` and ``"measure"`` choose well? Every strategy on the 3x3 layers of VGG-16 and ResNet-18, by turns.
 
 Each layer, with its ReLU, is compiled for inference under every strategy that takes it, as a model would be (tiles,
-threads, NCHW at both ends), and under ``auto``, which chooses before anything has run. All run by turns in one process.
-"Lost" is what auto's choice takes over the fastest strategy. A total counts every distinct layer once.
+threads, NCHW at both ends), and by those who choose: ``auto`` before anything has run, ``measure`` by a trial of its own.
+All run by turns in one process. "Lost" is what a choice takes over the fastest strategy. A total counts every distinct
+layer once.
 
     python benchmarks/choice.py [--nets vgg16,resnet18] [--batches 1,8] [--backend numpy] [--rounds 7] [--threads 2]
 """
@@ -33,6 +34,7 @@ class Choice:
         layer: its name.
         batch: images.
         chosen: the strategy that auto took.
+        measured: the one that measure took.
         predicted: strategy -> seconds of the layer's tile that were expected; those without a prediction are left out.
         seconds: strategy -> spread of the seconds of its runs.
     """
@@ -40,6 +42,7 @@ class Choice:
     layer: str
     batch: int
     chosen: str
+    measured: str
     predicted: dict[str, float]
     seconds: dict[str, dict[str, float]]
 
@@ -52,10 +55,9 @@ class Choice:
         """Median seconds of a strategy."""
         return self.seconds[name]["median"]
 
-    @property
-    def lost(self) -> float:
-        """What auto's choice takes, over the fastest."""
-        return self.median(self.chosen) / self.median(self.best)
+    def lost(self, name: str) -> float:
+        """What a strategy takes, over the fastest."""
+        return self.median(name) / self.median(self.best)
 
 
 def measured(layer: ConvLayer, batch: int, backend: str, threads: int, rounds: int) -> Choice:
@@ -70,8 +72,7 @@ def measured(layer: ConvLayer, batch: int, backend: str, threads: int, rounds: i
     convolution = nn.Conv2d(layer.channels, layer.filters, 3, stride=layer.stride, padding=1)
     graph = convir.trace(nn.Sequential(convolution, nn.ReLU()), (batch, *layer.image))
     options: dict[str, Any] = {"inference": True, "backend": backend, "threads": threads}
-    auto = convir.compile(graph, conv="auto", **options)
-    (row,) = auto.lowering.rows
+    (row,), (tried,) = (convir.compile(graph, conv=by, **options).lowering.rows for by in ("auto", "measure"))
     assert row.decision is not None
     names = [name for name in taking(graph) if name not in LEFT_OUT]
     compiled = [convir.compile(graph, conv=name, **options) for name in names]
@@ -82,7 +83,8 @@ def measured(layer: ConvLayer, batch: int, backend: str, threads: int, rounds: i
         seconds[names[which]] += spent[1:]
     expected = {each.strategy: each.predicted_seconds for each in row.decision.candidates}
     predicted = {name: value for name, value in expected.items() if value is not None}
-    return Choice(layer.name, batch, row.strategy, predicted, {name: spread(each) for name, each in seconds.items()})
+    spreads = {name: spread(each) for name, each in seconds.items()}
+    return Choice(layer.name, batch, row.strategy, tried.strategy, predicted, spreads)
 
 
 def report(choices: Sequence[Choice]) -> str:
@@ -96,28 +98,29 @@ def report(choices: Sequence[Choice]) -> str:
             each.best,
             format_seconds(each.median(each.best)),
             each.chosen,
-            format_seconds(each.median(each.chosen)),
-            f"{each.lost:.2f}",
-            f"{each.median('im2col') / each.median(each.chosen):.2f}",
+            f"{each.lost(each.chosen):.2f}",
+            each.measured,
+            f"{each.lost(each.measured):.2f}",
+            f"{each.lost('im2col'):.2f}",
         ]
         for each in choices
     ]
-    heads = ("layer", "batch", "fastest", "time", "auto", "time", "lost", "im2col / auto")
-    right = ("batch", "time", "lost", "im2col / auto")
+    heads = ("layer", "batch", "fastest", "time", "auto", "lost", "measure", "lost", "im2col")
+    right = ("batch", "time", "lost", "im2col")
     columns = [Column(head, "right" if head in right else "left") for head in heads]
-    return TextTable(columns, rows, title='conv="auto" against every strategy', notes=[total(choices)]).text(width=110)
+    return TextTable(columns, rows, title="Choices against every strategy", notes=[total(choices)]).text(width=110)
 
 
 def total(choices: Sequence[Choice]) -> str:
-    """How much auto loses in all, and how well its predictions did."""
-    auto = sum(each.median(each.chosen) for each in choices)
+    """How much the choices lose in all."""
     best = sum(each.median(each.best) for each in choices)
-    plain = sum(each.median("im2col") for each in choices)
-    right = sum(each.chosen == each.best for each in choices)
+    auto = sum(each.median(each.chosen) for each in choices) / best
+    tried = sum(each.median(each.measured) for each in choices) / best
+    plain = sum(each.median("im2col") for each in choices) / best
+    worst = max(choices, key=lambda each: each.lost(each.chosen))
     return (
-        f"In total auto takes {auto / best:.3f} times what the fastest strategies take, and im2col {plain / auto:.2f} "
-        f"times what auto takes. It chose the fastest {right} times of {len(choices)}; the median of what it lost is "
-        f"{median(each.lost for each in choices):.2f}."
+        f"In total auto takes {auto:.3f} times what the fastest strategies take, measure {tried:.3f}, im2col {plain:.2f}. "
+        f"Auto lost most on {worst.layer}, batch {worst.batch}: {worst.lost(worst.chosen):.2f}."
     )
 
 

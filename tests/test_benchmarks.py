@@ -50,13 +50,12 @@ def test_strategies_are_measured_beside_im2col_and_those_that_refuse_are_left_ou
 def test_what_a_choice_loses_and_what_all_lose_together():
     program = runpy.run_path(str(BENCHMARKS / "choice.py"))
     times = {"im2col": {"median": 3.0}, "direct": {"median": 2.0}, "winograd_4x4": {"median": 1.0}}
-    right = program["Choice"]("a", 1, "winograd_4x4", {}, times)
-    wrong = program["Choice"]("b", 1, "direct", {}, times)
-    assert (right.best, right.lost, wrong.lost) == ("winograd_4x4", 1.0, 2.0)
+    right = program["Choice"]("a", 1, "winograd_4x4", "im2col", {}, times)
+    wrong = program["Choice"]("b", 1, "direct", "winograd_4x4", {}, times)
+    assert (right.best, right.lost("direct"), wrong.lost("im2col")) == ("winograd_4x4", 2.0, 3.0)
     text = program["total"]([right, wrong])
-    assert "auto takes 1.500 times" in text
-    assert "im2col 2.00 times" in text
-    assert "fastest 1 times of 2" in text
+    assert "auto takes 1.500 times what the fastest strategies take, measure 2.000, im2col 3.00." in text
+    assert "Auto lost most on b, batch 1: 2.00." in text
 
 
 @pytest.mark.slow
