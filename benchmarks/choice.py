@@ -1,7 +1,7 @@
 """Do ``conv="auto"`` and ``"measure"`` choose well? Every strategy on the 3x3 layers of VGG-16 and ResNet-18, by turns.
 
 Each layer, with its ReLU, is compiled for inference under every strategy that takes it, as a model would be (tiles,
-threads, NCHW at both ends), and by those who choose: ``auto`` before anything has run, ``measure`` by a trial of its own.
+threads, NCHW at both ends), and by those who choose: ``auto`` before anything has run, ``measure`` by trial.
 All run by turns in one process. "Lost" is what a choice takes over the fastest strategy. A total counts every distinct
 layer once.
 
@@ -15,7 +15,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from statistics import median
 from typing import Any
 
 from harness.conv_layers import CONV_LAYERS, ConvLayer
@@ -119,8 +118,8 @@ def total(choices: Sequence[Choice]) -> str:
     plain = sum(each.median("im2col") for each in choices) / best
     worst = max(choices, key=lambda each: each.lost(each.chosen))
     return (
-        f"In total auto takes {auto:.3f} times what the fastest strategies take, measure {tried:.3f}, im2col {plain:.2f}. "
-        f"Auto lost most on {worst.layer}, batch {worst.batch}: {worst.lost(worst.chosen):.2f}."
+        f"In total auto takes {auto:.3f} times what the fastest strategies take, measure {tried:.3f}, im2col {plain:.2f}."
+        f" Auto lost most on {worst.layer}, batch {worst.batch}: {worst.lost(worst.chosen):.2f}."
     )
 
 
