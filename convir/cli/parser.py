@@ -12,7 +12,7 @@ from convir.cli import commands, training
 from convir.cli.cache import cache
 from convir.cli.compare import SWEEPS, compare
 from convir.cli.inputs import FLOATS, parse_input
-from convir.cli.sizes import parse_pair, parse_values
+from convir.cli.sizes import parse_padding, parse_pair, parse_values
 from convir.compiler import POOLS
 from convir.passes.lower_conv import STRATEGIES
 from convir.runtime import BACKENDS
@@ -207,7 +207,10 @@ def _comparable(parser: Parser) -> None:
     add("--batch", type=positive_integer, metavar="N", help="images of the --layer; default: 1")
     add("--stride", type=parse_pair, metavar="S", help="of the --layer; default: 1")
     add(
-        "--padding", type=parse_pair, metavar="P", help="of the --layer; default: that which keeps the size at stride 1"
+        "--padding",
+        type=parse_padding,
+        metavar="P",
+        help="of the --layer; default: same, which keeps the size at stride 1",
     )
     add("--dilation", type=parse_pair, metavar="D", help="of the --layer; default: 1")
     add("--groups", type=positive_integer, metavar="G", help="of the --layer; default: 1")

@@ -21,6 +21,11 @@ def parse_pair(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
+def parse_padding(text: str) -> tuple[int, int] | str:
+    """``same``, or a pair; raises ArgumentTypeError for anything else."""
+    return text if text == "same" else parse_pair(text)
+
+
 def parse_values(text: str) -> list[int]:
     """``8,16,32``; raises ArgumentTypeError naming what is none."""
     parts = [part.strip() for part in text.split(",")]

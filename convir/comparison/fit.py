@@ -7,6 +7,7 @@ one filter, a few rows. Anything else gets through a thousand million operations
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -49,9 +50,10 @@ def _fit_loops(entrant: Entrant, loops: dict[str, list[Node]], problem: Problem,
     rates: dict[ConvLayer, float] = {}
     seconds: dict[str, float] = {}
     for layer, nodes in loops.items():
-        part = _part(ConvLayer.of(nodes), int(min(_PART_MACS, budget * SURE_MACS / 10)))
+        whole = ConvLayer.of(nodes)
+        part = _part(whole, int(min(_PART_MACS, budget * SURE_MACS / 4)))
         rates[part] = rates.get(part) or _seconds_per_mac(part)
-        seconds[layer] = _macs(nodes) * rates[part]
+        seconds[layer] = _macs(nodes) * _share_inside(whole) * rates[part]
     per_sample = sum(seconds.values()) / problem.batch
     if per_sample > budget or not _shrink(entrant, problem, per_sample, settings):
         entrant.estimate(seconds)
@@ -119,9 +121,28 @@ def _part(layer: ConvLayer, macs: int) -> ConvLayer:
     )
 
 
+def _share_inside(layer: ConvLayer) -> float:
+    """Of all taps, those that fall on the image: the loops skip the margins."""
+    shares = [
+        sum(0 <= i * stride + k * dilation - padding < size for i in range(results) for k in range(taps))
+        / (results * taps)
+        for results, size, taps, stride, dilation, padding in zip(
+            layer.result.shape[2:],
+            layer.image.shape[2:],
+            layer.weight.shape[2:],
+            layer.op.stride,
+            layer.op.dilation,
+            layer.op.padding,
+            strict=True,
+        )
+    ]
+    return math.prod(shares)
+
+
 def _seconds_per_mac(part: ConvLayer) -> float:
     graph = LayerProblem(part).graph
     timed = Contender("naive", graph, passes("naive", bool(part.gradients)))
+    timed.run()
     timed.run()
     loops = _explicit_loops(timed)
     seconds = sum(timed.runs[0].layers[layer] for layer in loops)

@@ -130,14 +130,15 @@ def _replaced(comparison: Comparison) -> list[str]:
 
 def _extrapolated(comparison: Comparison) -> list[str]:
     """What was not timed whole."""
-    return [_origin(row) for row in comparison.totals if row.extrapolated_from is not None]
+    only = "" if comparison.layer else ", without other layers"
+    return [_origin(row, only) for row in comparison.totals if row.extrapolated_from is not None]
 
 
-def _origin(row: ComparisonRow) -> str:
+def _origin(row: ComparisonRow, only: str) -> str:
     if row.extrapolated_from == 0:
         return (
-            f"~ {row.lowering}: estimated from a small part of each convolution, as one sample takes longer than the "
-            "time budget; other layers are not in it."
+            f"~ {row.lowering}: estimated from a small part of the convolution, as one sample takes longer than the "
+            f"time budget{only}."
         )
     samples = "1 sample" if row.extrapolated_from == 1 else f"{row.extrapolated_from} samples"
     return (
