@@ -44,7 +44,7 @@ def layer_sizes(text: str) -> tuple[int, int, tuple[int, int], tuple[int, int]]:
     """``64,128,3,56`` as channels, filters, kernel and image; raises UnsupportedError naming what cannot be read."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 4:
-        raise UnsupportedError(f"--layer {text} has {len(parts)} sizes; write four, C,O,K,H, such as 64,128,3,56")
+        raise UnsupportedError(f"--layer takes four sizes, C,O,K,H, such as 64,128,3,56; {text} has {len(parts)}")
     channels, filters = (_number(part, text) for part in parts[:2])
     kernel, image = (_pair(part, text) for part in parts[2:])
     return channels, filters, kernel, image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from convir.comparison.contender import Array, Contender, Operands, contender
@@ -71,7 +71,7 @@ def hold(problem: Problem, names: Sequence[str], settings: Settings, shown: Prog
         MemoryLimitError: the memory plan of every one is larger than the machine.
         UnsupportedError: there is nothing to differentiate by, and settings ask for a backward.
     """
-    shown.expect(len(names) * (settings.repeats + 2))
+    shown.expect(len(names))
     entrants, left_out = _entered(problem, names, settings, shown)
     if settings.backward and entrants[0].whole.compiled.backward_graph is None:
         raise UnsupportedError(f"backward=True, but there is nothing to differentiate {problem.graph.name} by")
@@ -84,14 +84,12 @@ def hold(problem: Problem, names: Sequence[str], settings: Settings, shown: Prog
 
 def take_turns(contenders: Sequence[Contender], repeats: int, time_budget: float, shown: Progress) -> None:
     """Run the contenders in turns: a warm-up and ``repeats`` runs each, less where its time is used up."""
+    shown.expect(len(contenders) * (repeats + 1))
     for _ in range(repeats + 1):
-        for each in _with_time_left(contenders, time_budget):
-            each.run()
+        for each in contenders:
+            if each.has_time_left(time_budget):
+                each.run()
             shown.advance(each.lowering)
-
-
-def _with_time_left(contenders: Sequence[Contender], seconds: float) -> Iterator[Contender]:
-    return (each for each in contenders if each.has_time_left(seconds))
 
 
 def _entered(

@@ -7,7 +7,6 @@ one filter, a few rows. Anything else gets through a thousand million operations
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -136,7 +135,7 @@ def _share_inside(layer: ConvLayer) -> float:
             strict=True,
         )
     ]
-    return math.prod(shares)
+    return shares[0] * shares[1]
 
 
 def _seconds_per_mac(part: ConvLayer) -> float:

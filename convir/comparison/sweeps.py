@@ -153,8 +153,8 @@ def _with_channels(layer: ConvLayer, channels: int) -> ConvLayer:
     op = replace(layer.op, groups=channels) if layer.op.groups == had and had > 1 else layer.op
     if channels % op.groups or (filters * channels) % had or (filters * channels // had) % op.groups:
         raise UnsupportedError(
-            f"with {channels} channels: {filters} filters for {had} channels in {layer.op.groups} groups do not come "
-            "to whole numbers; choose a multiple"
+            f"with {channels} channels: {filters} filters for {had} channels and groups={layer.op.groups} do not "
+            "come to whole numbers; choose a multiple"
         )
     return replace(
         layer,

@@ -147,7 +147,7 @@ def test_what_does_not_fit_the_machine_is_left_out():
 def test_the_table_of_a_layer(compared, width):
     text = compared.table().text(width)
     assert max(map(len, text.splitlines())) <= width
-    heading = text.splitlines()[1 if width > 60 else 1]
+    heading = text.splitlines()[1]
     assert "lowering" in heading
     assert "whole net" not in text
     assert "result" not in text.splitlines()[3]
