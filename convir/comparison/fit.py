@@ -122,7 +122,7 @@ def _part(layer: ConvLayer, macs: int) -> ConvLayer:
 
 def _share_inside(layer: ConvLayer) -> float:
     """Of all taps, those that fall on the image: the loops skip the margins."""
-    shares = [
+    shares: list[float] = [
         sum(0 <= i * stride + k * dilation - padding < size for i in range(results) for k in range(taps))
         / (results * taps)
         for results, size, taps, stride, dilation, padding in zip(
