@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -12,7 +11,14 @@ from convir.cli import commands, training
 from convir.cli.cache import cache
 from convir.cli.compare import SWEEPS, compare
 from convir.cli.inputs import FLOATS, parse_input
-from convir.cli.sizes import parse_padding, parse_pair, parse_values
+from convir.cli.sizes import (
+    natural_number,
+    parse_padding,
+    parse_pair,
+    parse_values,
+    positive_integer,
+    positive_number,
+)
 from convir.compiler import POOLS
 from convir.passes.lower_conv import STRATEGIES
 from convir.runtime import BACKENDS
@@ -256,31 +262,6 @@ def _train(parser: Parser) -> None:
 
 def _cache(parser: Parser) -> None:
     parser.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled again")
-
-
-def positive_integer(text: str) -> int:
-    """1, 2, 3, ..."""
-    if not re.fullmatch(r"[0-9]+", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-    return int(text)
-
-
-def natural_number(text: str) -> int:
-    """0, 1, 2, ..."""
-    if not re.fullmatch(r"[0-9]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not 0 or a positive integer")
-    return int(text)
-
-
-def positive_number(text: str) -> float:
-    """Any finite number above zero."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number
 
 
 _Option = Callable[[Parser], None]

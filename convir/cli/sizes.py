@@ -1,8 +1,9 @@
-"""Sizes as users type them: pairs, lists, and a convolution in four of them."""
+"""Numbers and sizes as users type them: pairs, lists, and a convolution in four of them."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,31 @@ from convir.ir import UnsupportedError
 
 #: ``3``, or ``3x5`` for rows and columns.
 _PAIR = re.compile(r"([0-9]+)(?:x([0-9]+))?")
+
+
+def positive_integer(text: str) -> int:
+    """1, 2, 3, ..."""
+    if not re.fullmatch(r"[0-9]+", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    return int(text)
+
+
+def natural_number(text: str) -> int:
+    """0, 1, 2, ..."""
+    if not re.fullmatch(r"[0-9]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 or a positive integer")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """Any finite number above zero."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
 
 
 def parse_pair(text: str) -> tuple[int, int]:

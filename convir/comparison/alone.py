@@ -12,10 +12,10 @@ from convir.comparison.allocation import measured_allocation
 from convir.comparison.contender import Array, Contender, contender
 from convir.comparison.contest import Contest
 from convir.comparison.entrant import Entrant
-from convir.comparison.error import relative_error
 from convir.comparison.problem import LayerProblem
 from convir.comparison.progress import Progress
 from convir.passes.lower_conv import ConvLayer
+from convir.selection.trial import relative_error
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from convir.comparison.contender import Array, Contender, Operands, contender
 from convir.comparison.entrant import Entrant
-from convir.comparison.error import exact_results, relative_error
+from convir.comparison.exact import exact_results
 from convir.comparison.fit import fit
 from convir.comparison.problem import Problem
 from convir.comparison.progress import Progress
 from convir.comparison.report import LeftOut
 from convir.comparison.settings import Settings, passes
 from convir.ir import Graph, MemoryLimitError, UnsupportedError
+from convir.selection.trial import relative_error
 
 #: What the float64 reference is computed by, where that ends soon, and otherwise.
 LOOPS, PRODUCTS = "naive", "im2col"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from convir.compiler import as_graph
@@ -17,6 +15,7 @@ from convir.ir import Graph, TensorType, UnsupportedError
 from convir.ir.ops import Conv2d
 from convir.passes.lower_conv import ConvLayer
 from convir.passes.lower_conv.layer import BIAS, WEIGHT
+from convir.selection.trial import random_parameters
 from convir.tiling import with_batch
 
 #: A size for rows and columns, or one for each.
@@ -82,7 +81,7 @@ class LayerProblem:
 
     @cached_property
     def _bound(self) -> Mapping[str, Any]:
-        return self.parameters or _random_parameters(self.layer)
+        return self.parameters or random_parameters(self.layer, self.layer.weight.dtype)
 
 
 @dataclass(frozen=True)
@@ -91,14 +90,6 @@ class Fixed:
 
     data: NDArray[Any]
     requires_grad: bool = True
-
-
-def _random_parameters(layer: ConvLayer) -> dict[str, Fixed]:
-    """He-normal, as fresh weights are; the same at every call."""
-    generator = np.random.default_rng(0)
-    weight = generator.standard_normal(layer.weight.shape) * math.sqrt(2 / math.prod(layer.weight.shape[1:]))
-    bias = generator.standard_normal(layer.weight.shape[:1])
-    return {name: Fixed(array.astype(layer.weight.dtype)) for name, array in ((WEIGHT, weight), (BIAS, bias))}
 
 
 def layers_of(graph: Graph) -> dict[str, LayerProblem]:

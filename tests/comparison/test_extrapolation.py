@@ -15,11 +15,12 @@ from convir.comparison import fit
 from convir.comparison.contender import Contender, contender
 from convir.comparison.contest import hold
 from convir.comparison.entrant import Entrant
-from convir.comparison.error import exact_results, relative_error
+from convir.comparison.exact import exact_results
 from convir.comparison.problem import LayerProblem, ModelProblem
 from convir.comparison.progress import Progress
 from convir.comparison.settings import checked_settings, passes
 from convir.runtime import executable
+from convir.selection.trial import relative_error
 
 LAYER = convir.conv_layer(2, 3, 3, 6, batch=8)
 MACS = 8 * 3 * 36 * 2 * 9

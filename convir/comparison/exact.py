@@ -1,33 +1,15 @@
-"""Numerical errors, against the same computation in float64."""
+"""The same computation in float64, which errors are relative to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from convir.comparison.contender import Array, Contender, Operands
 from convir.comparison.problem import Fixed
 from convir.ir import Builder, Graph, TensorType, Value
 from convir.ir.ops import Constant, Literal
 from convir.passes.manager import Pass
-
-
-def relative_error(results: Sequence[Array], exact: Sequence[Array]) -> float | None:
-    """The largest difference of any result from the exact one, over the exact one's largest element.
-
-    None where a result or an exact one has elements that are no numbers.
-    """
-    errors = [_distance(result, other) for result, other in zip(results, exact, strict=True)]
-    return float(max(errors, default=0.0)) if np.all(np.isfinite(errors)) else None
-
-
-def _distance(result: Array, exact: Array) -> float:
-    if not (np.isfinite(result).all() and np.isfinite(exact).all()):
-        return np.inf
-    scale = np.abs(exact).max()
-    return float(np.abs(result.astype(exact.dtype) - exact).max() / (scale or 1.0))
 
 
 def exact_results(graph: Graph, passes: Sequence[Pass], operands: Operands) -> list[Array]:
