@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 import convir
 from convir import nn
-from convir.comparison import alone, progress
-from convir.comparison.contender import Contender
-from convir.comparison.contest import hold
-from convir.comparison.problem import ModelProblem, layers_of
+from convir.comparison import alone, contender, progress
+from convir.comparison.contender import Contender, Run
+from convir.comparison.contest import Contest, hold
+from convir.comparison.problem import LayerProblem, ModelProblem, layers_of
 from convir.comparison.progress import Bar, Progress, progress_on
 from convir.comparison.settings import checked_settings
-from convir.runtime import blas
+from convir.runtime import Executable
 
 
 class Net(nn.Module):
@@ -72,12 +74,38 @@ def test_errors_are_those_of_the_models_own_weights():
     assert after.rows[0].error == 0
 
 
-def test_threads_are_what_blas_may_use(monkeypatch):
+def test_threads_are_what_blas_may_use_while_steps_run(monkeypatch):
     limits = []
-    whole = blas.blas_threads
-    monkeypatch.setattr("convir.execution.protocol.blas_threads", lambda n: limits.append(n) or whole(n))
-    convir.compare_layer(convir.conv_layer(64, 64, 3, 16), lowerings=["im2col"], repeats=1, threads=1)
-    assert set(limits) == {1}
+    whole = contender.limited
+
+    @contextmanager
+    def limited(executable, threads):
+        limits.append(threads)
+        with whole(executable, threads):
+            yield
+            limits.append("left")
+
+    monkeypatch.setattr(contender, "limited", limited)
+    timed = Executable.timed
+    monkeypatch.setattr(Executable, "timed", lambda self, half: limits.append("ran") or timed(self, half))
+    layer = convir.conv_layer(64, 64, 3, 16)
+    settings = checked_settings(True, 1, 5.0, "numpy", 1)
+    contender.contender("im2col", LayerProblem(layer).graph, settings).run()
+    assert limits == [1, "ran", "ran", "left"]
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "extrapolated", "reference"),
+    [
+        ("naive", 1.0, None, "naive"),
+        ("naive", 1.5, None, "im2col"),
+        ("naive", 0.1, 2, "im2col"),
+        ("direct", 0.1, None, "im2col"),
+    ],
+)
+def test_the_loop_nest_is_the_reference_where_it_takes_a_quarter_of_the_budget(name, seconds, extrapolated, reference):
+    entrant = SimpleNamespace(lowering=name, extrapolated_from=extrapolated, runs=[Run({}, seconds)])
+    assert Contest(None, checked_settings(False, 1, 4.0, "numpy", 1), [entrant], ()).reference == reference
 
 
 def test_the_numba_backend_runs_the_steps():
