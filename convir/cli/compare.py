@@ -31,27 +31,27 @@ def _model(args: Namespace) -> Any:
     from convir.comparison import checked_lowerings, compare
     from convir.passes.lower_conv import taking
 
-    _require_plottable(args)
+    _require_writable(args)
     graph = traced(args)
     names = _names(args)
     names = checked_lowerings(taking(graph) if names is None else names)
     note(f"comparing {', '.join(names)} on {graph.name} ...")
-    return _plotted(compare(graph, lowerings=names, **_run(args)), args)
+    return _drawn(compare(graph, lowerings=names, **_run(args)), args)
 
 
 def _layer(layer: Any, args: Namespace) -> Any:
     from convir.comparison import compare_layer
 
-    _require_plottable(args)
+    _require_writable(args)
     note(f"comparing {layer} ...")
-    return _plotted(compare_layer(layer, lowerings=_names(args), **_run(args)), args)
+    return _drawn(compare_layer(layer, lowerings=_names(args), **_run(args)), args)
 
 
 def _sweep(layer: Any, args: Namespace) -> Any:
     from convir.comparison import sweep
 
-    if args.plot:
-        raise UnsupportedError("--plot draws a comparison, and a --sweep is several; print it with --json to draw it")
+    if args.plot or args.html:
+        raise UnsupportedError("--plot and --html show a comparison, and a --sweep is several: print it with --json")
     note(f"comparing {layer} by {args.sweep} ...")
     return sweep(layer, args.sweep, args.values, lowerings=_names(args), **_run(args))
 
@@ -114,14 +114,19 @@ def _names(args: Namespace) -> list[str] | None:
     return [name.strip() for name in args.lowerings.split(",") if name.strip()]
 
 
-def _require_plottable(args: Namespace) -> None:
+def _require_writable(args: Namespace) -> None:
+    from convir.comparison.page import require_page
     from convir.comparison.plot import require_plottable
 
     if args.plot:
         require_plottable(args.plot)
+    if args.html:
+        require_page(args.html)
 
 
-def _plotted(comparison: Any, args: Namespace) -> Any:
+def _drawn(comparison: Any, args: Namespace) -> Any:
     if args.plot:
         note(f"plot: {comparison.plot(args.plot)}")
+    if args.html:
+        note(f"page: {comparison.to_html(args.html)}")
     return comparison

@@ -68,6 +68,7 @@ def compared(layer: ConvLayer, names: Sequence[str], settings: Settings, shown: 
         backward=settings.backward,
         reference=named_reference(contest),
         rows=(*(replace(row, layer=RESULT, op=layer.op.name) for row in totals), *totals),
+        convolutions={RESULT: layer},
         backend=settings.backend,
         threads=settings.threads,
         left_out=(*(LeftOut(name, reason) for name, reason in refused.items()), *contest.left_out),

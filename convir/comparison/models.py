@@ -66,16 +66,18 @@ def compare(
     names = checked_lowerings(lowerings)
     settings = checked_settings(backward, repeats, time_budget, backend, threads)
     graph = as_graph(model, specs)
-    layers = layers_of(graph)
+    problems = layers_of(graph)
+    layers = {name: problem.layer for name, problem in problems.items()}
     with progress_on(progress) as shown:
         contest = hold(ModelProblem(graph), names, settings, shown)
-        alone = measured_alone(layers, contest, shown)
+        alone = measured_alone(problems, contest, shown)
     return Comparison(
         graph=graph.name,
         inputs=tuple((value.name, str(value.type)) for value in graph.inputs),
         backward=backward,
         reference=named_reference(contest),
-        rows=model_rows(graph, contest, {name: problem.layer for name, problem in layers.items()}, alone),
+        rows=model_rows(graph, contest, layers, alone),
+        convolutions=layers,
         backend=settings.backend,
         threads=settings.threads,
         left_out=contest.left_out,

@@ -168,7 +168,8 @@ class Comparison:
         return verdict(self.totals)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain types: ``schema`` (``convir.compare/2``), all attributes, ``lowerings``, ``best`` and ``verdict``.
+        """Plain types: ``schema`` (``convir.compare/2``), the attributes but ``convolutions``, ``lowerings``,
+        ``best`` and ``verdict``.
 
         ``inputs`` are types by name. Rows have the fields of :class:`ComparisonRow`; ``layer`` is null for the whole
         net. Those left out have ``lowering`` and ``reason``.

@@ -54,9 +54,11 @@ def test_a_model_by_another_backend(convir):
 
 def test_a_plot_of_a_layer(convir, folder):
     pytest.importorskip("matplotlib")
-    run = convir("compare", "--layer", "2,3,3,6", "--lowerings", "im2col", "--plot", "plot.svg", *QUICK)
-    assert run.err.endswith("plot: plot.svg\n")
+    options = ("--lowerings", "im2col,direct", "--plot", "plot.svg", "--html", "page.html", *QUICK)
+    run = convir("compare", "--layer", "2,3,3,6", *options)
+    assert run.err.endswith("plot: plot.svg\npage: page.html\n")
     assert (folder / "plot.svg").exists()
+    assert "direct" in (folder / "page.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_a_plot_of_a_layer(convir, folder):
         (["--layer", "8,8,3,8", "--lowerings", ","], "there is nothing to compare: lowerings is empty"),
         (
             ["--layer", "8,8,3,8", "--sweep", "size", "--plot", "a.svg"],
-            "--plot draws a comparison, and a --sweep is several",
+            "--plot and --html show a comparison, and a --sweep is several: print it with --json",
         ),
         (
             ["--layer", "8,8,3,8", "--sweep", "size", "--values", "3,3"],
