@@ -130,7 +130,7 @@ def _replaced(comparison: Comparison) -> list[str]:
 
 def _extrapolated(comparison: Comparison) -> list[str]:
     """What was not timed whole."""
-    only = "" if comparison.layer else ", without other layers"
+    only = "" if comparison.layer else "; the whole is that of its convolutions"
     return [_origin(row, only) for row in comparison.totals if row.extrapolated_from is not None]
 
 
