@@ -73,9 +73,9 @@ def test_a_second_arena_would_be_noticed(monkeypatch):
     assert found.constants == constants + 1000
 
 
-def test_what_kernels_keep_beside_the_arena_does_not_grow_with_the_layer():
+def test_what_kernels_keep_beside_the_arena_does_not_grow_with_channels_and_batch():
     settings = checked_settings(False, 1, 1.0, "numpy", 1)
-    large = convir.conv_layer(32, 32, 3, 24, batch=4)
+    large = convir.conv_layer(32, 32, 3, 9, batch=8)
     for each in (row.lowering for row in convir.compare_layer(GENERAL, **QUICK).totals):
         small, other = (
             allocation.measured_allocation(contender(each, LayerProblem(layer).graph, settings).compiled.program)
