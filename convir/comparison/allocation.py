@@ -20,8 +20,8 @@ class Allocation:
 
     Attributes:
         arena: of what the memory plan places: inputs, results, all that is between them, scratch.
-        constants: of what kernels keep beside it: numbers, and the matrices of Winograd's and Fourier's transforms. They
-            depend on the sizes of kernel and image at most, not on channels and batch.
+        constants: of what kernels keep beside it: numbers, and the matrices of Winograd's and Fourier's transforms.
+            They depend on the sizes of kernel and image at most, not on channels and batch.
     """
 
     arena: int
