@@ -29,7 +29,7 @@ from convir.ir import (
 
 if TYPE_CHECKING:
     from convir import data, training, zoo
-    from convir.comparison import Comparison, compare
+    from convir.comparison import Comparison, Sweep, compare, compare_layer, conv_layer, conv_layers, sweep
     from convir.compiled import Compiled, compile
     from convir.compiler import pipeline
     from convir.passes.infer_shapes import infer_shapes
@@ -47,13 +47,17 @@ __all__ = [
     "MemoryLimitError",
     "ShapeError",
     "StateDictError",
+    "Sweep",
     "TensorType",
     "TraceError",
     "UnsupportedError",
     "VerifyError",
     "__version__",
     "compare",
+    "compare_layer",
     "compile",
+    "conv_layer",
+    "conv_layers",
     "data",
     "estimate",
     "infer_shapes",
@@ -61,6 +65,7 @@ __all__ = [
     "nn",
     "pipeline",
     "summary",
+    "sweep",
     "trace",
     "training",
     "zoo",
@@ -70,13 +75,18 @@ __all__ = [
 _LAZY = {
     "Comparison": "convir.comparison",
     "Compiled": "convir.compiled",
+    "Sweep": "convir.comparison",
     "compare": "convir.comparison",
+    "compare_layer": "convir.comparison",
     "compile": "convir.compiled",
+    "conv_layer": "convir.comparison",
+    "conv_layers": "convir.comparison",
     "data": "convir.data",
     "estimate": "convir.reports",
     "infer_shapes": "convir.passes.infer_shapes",
     "pipeline": "convir.compiler",
     "summary": "convir.reports",
+    "sweep": "convir.comparison",
     "training": "convir.training",
     "zoo": "convir.zoo",
 }

@@ -259,6 +259,17 @@ def _widest(graph: Graph, roles: BatchRoles) -> int:
     return max((sum(map(per_sample, {*node.inputs, *node.outputs})) for node in graph.nodes), default=1) or 1
 
 
+def with_batch(graph: Graph, samples: int) -> Graph:
+    """``graph`` without dropout for another batch.
+
+    Raises:
+        UnsupportedError: it does not treat each sample by itself; the message is the reason.
+        ConvirError: the traced code depends on the size of the batch.
+    """
+    passes = (RemoveDropout(),)
+    return _resized(graph, batch_roles(_analysed(graph, passes)), samples)
+
+
 def _resized(graph: Graph, roles: BatchRoles, samples: int) -> Graph:
     """``graph`` for a tile."""
     types = {

@@ -108,31 +108,6 @@ def compile(args: Namespace) -> Compilation:
     return Compilation(compiled, args.stages, explanation, _dump(compiled, args) if args.dump else None)
 
 
-def compare(args: Namespace) -> Any:
-    """Lowerings side by side."""
-    from convir.comparison import checked_lowerings, compare
-    from convir.comparison.page import require_page
-    from convir.comparison.plot import require_plottable
-    from convir.passes.lower_conv import taking
-
-    if args.plot:
-        require_plottable(args.plot)
-    if args.html:
-        require_page(args.html)
-    graph = traced(args)
-    given = taking(graph) if args.lowerings is None else args.lowerings.split(",")
-    names = checked_lowerings([name.strip() for name in given if name.strip()])
-    note(f"comparing {', '.join(names)} on {graph.name} ...")
-    comparison = compare(
-        graph, lowerings=names, backward=args.backward, repeats=args.repeats, time_budget=args.time_budget
-    )
-    if args.plot:
-        note(f"plot: {comparison.plot(args.plot)}")
-    if args.html:
-        note(f"page: {comparison.to_html(args.html)}")
-    return comparison
-
-
 def profile(args: Namespace) -> Any:
     """The time of every step."""
     from convir.comparison.contender import sample

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from convir.cli import commands, training
 from convir.cli.cache import cache
+from convir.cli.compare import SWEEPS, compare
 from convir.cli.inputs import FLOATS, parse_input
+from convir.cli.sizes import (
+    natural_number,
+    parse_padding,
+    parse_pair,
+    parse_values,
+    positive_integer,
+    positive_number,
+)
 from convir.compiler import POOLS
 from convir.passes.lower_conv import STRATEGIES
 from convir.runtime import BACKENDS
@@ -27,7 +35,12 @@ _EXAMPLES = {
     "summary": ["summary lenet5 --input 64,1,28,28", "summary lenet5 --cost", "summary net.py:Net --json"],
     "render": ["render lenet5 --out net.svg --flops", "render lenet5 --stage lower_conv --direction LR"],
     "compile": ["compile lenet5 --stages", "compile lenet5 --conv auto --explain", "compile lenet5 --dump stages"],
-    "compare": ["compare lenet5 --input 8,1,28,28 --plot compare.svg", "compare lenet5 --backward --html compare.html"],
+    "compare": [
+        "compare lenet5 --input 8,1,28,28 --plot compare.svg",
+        "compare lenet5 --backward --html compare.html",
+        "compare --layer 64,128,3,56 --batch 8",
+        "compare --layer 16,16,3,32 --sweep kernel --values 3,5,7",
+    ],
     "profile": ["profile lenet5 --input 64,1,28,28 --backend numba", "profile lenet5 --backward --conv conv1=naive"],
     "train": ["train", "train lenet5 --epochs 5 --optimizer sgd --lr 0.05 --save lenet5.npz"],
     "cache": ["cache", "cache --clear"],
@@ -107,6 +120,16 @@ def _json(parser: Parser) -> None:
 
 
 def _running(parser: Parser) -> None:
+    _backend(parser)
+    parser.add_argument(
+        "--tile",
+        type=positive_integer,
+        metavar="N",
+        help="samples of the batch that run together at most; default: chosen by the size of the caches",
+    )
+
+
+def _backend(parser: Parser) -> None:
     parser.add_argument(
         "--backend",
         choices=BACKENDS,
@@ -119,12 +142,6 @@ def _running(parser: Parser) -> None:
         type=positive_integer,
         metavar="N",
         help="threads that a run may use; default: CONVIR_NUM_THREADS, or all CPUs",
-    )
-    parser.add_argument(
-        "--tile",
-        type=positive_integer,
-        metavar="N",
-        help="samples of the batch that run together at most; default: chosen by the size of the caches",
     )
 
 
@@ -183,17 +200,43 @@ def _compile(parser: Parser) -> None:
     parser.add_argument("--dump", metavar="DIR", help="write each stage as text and SVG, and an index.html")
 
 
+def _comparable(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="what to work on, see above")
+    _inputs(parser)
+    parser.add_argument(
+        "--layer",
+        metavar="C,O,K,H",
+        help="one convolution: channels, filters, kernel and image (3, or 3x5 for rows and columns); or the NAME of "
+        "one of MODEL",
+    )
+    add: Callable[..., Any] = parser.add_argument
+    add("--batch", type=positive_integer, metavar="N", help="images of the --layer; default: 1")
+    add("--stride", type=parse_pair, metavar="S", help="of the --layer; default: 1")
+    add(
+        "--padding",
+        type=parse_padding,
+        metavar="P",
+        help="of the --layer; default: same, which keeps the size at stride 1",
+    )
+    add("--dilation", type=parse_pair, metavar="D", help="of the --layer; default: 1")
+    add("--groups", type=positive_integer, metavar="G", help="of the --layer; default: 1")
+    add("--sweep", choices=SWEEPS, help="compare the --layer at several sizes of the image, batches, ...")
+    add("--values", type=parse_values, metavar="V,W,...", help="those of --sweep; default: around what the layer has")
+
+
 def _compare(parser: Parser) -> None:
     known = ", ".join(each.name for each in STRATEGIES)
     parser.add_argument(
         "--lowerings",
         metavar="A,B,...",
-        help=f"what to compare, of {known}; default: those that take every convolution of the model",
+        help=f"what to compare, of {known}; default: those that take every convolution of the model, or the layer",
     )
     parser.add_argument("--backward", action="store_true", help="compare forward and backward runs")
-    parser.add_argument("--repeats", type=positive_integer, metavar="N", default=20, help="runs of each; default: 20")
     parser.add_argument(
-        "--time-budget", type=positive_number, metavar="S", default=5.0, help="seconds for each lowering; default: 5"
+        "--repeats", type=positive_integer, metavar="N", help="runs of each; default: 20, of a sweep 10"
+    )
+    parser.add_argument(
+        "--time-budget", type=positive_number, metavar="S", help="seconds for each lowering; default: 5, of a sweep 1"
     )
     parser.add_argument("--plot", metavar="FILE", help="draw the comparison, too: .svg, .png or .pdf")
     parser.add_argument(
@@ -221,31 +264,6 @@ def _cache(parser: Parser) -> None:
     parser.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled again")
 
 
-def positive_integer(text: str) -> int:
-    """1, 2, 3, ..."""
-    if not re.fullmatch(r"[0-9]+", text) or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-    return int(text)
-
-
-def natural_number(text: str) -> int:
-    """0, 1, 2, ..."""
-    if not re.fullmatch(r"[0-9]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not 0 or a positive integer")
-    return int(text)
-
-
-def positive_number(text: str) -> float:
-    """Any finite number above zero."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number
-
-
 _Option = Callable[[Parser], None]
 
 _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Any], str, Sequence[_Option]]] = {
@@ -257,7 +275,7 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Any], str, Sequence[_O
         "show what each pass makes, costs and memory",
         (_model, _lowering, _running, _compile, _json),
     ),
-    "compare": (commands.compare, "compare ways of lowering convolution", (_model, _compare, _json)),
+    "compare": (compare, "compare ways of lowering convolution", (_comparable, _compare, _backend, _json)),
     "profile": (commands.profile, "time every step of a run", (_model, _lowering, _running, _profile, _json)),
     "train": (
         training.train,

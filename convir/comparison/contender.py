@@ -1,10 +1,10 @@
-"""Running compiled models in turns, every step timed."""
+"""One lowering of a graph, ready to run, every step timed."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convir.comparison.settings import Settings
 from convir.compiled import Compiled, compile
+from convir.execution import limited
 from convir.ir import Graph, Node, Value
 from convir.passes.manager import Pass
 
 Array = NDArray[Any]
+
+#: Arrays for the inputs, and for the cotangents.
+Operands = tuple[Sequence[Array], Sequence[Array]]
 
 
 def origin_of(node: Node) -> str:
@@ -43,18 +48,29 @@ def sample(value: Value, stream: int) -> Array:
 class Contender:
     """One lowering of a graph, ready to run, and its runs so far.
 
+    The batch is not divided, and steps run one after the other in one thread, with as many threads for BLAS as a call
+    of the compiled model would give it: in lanes there is no time of a layer, only of a tile of it.
+
     Attributes:
         lowering: name of the strategy.
         compiled: the compiled graph.
         results: what the first run gave: outputs, then gradients.
+        spent: seconds that it took so far.
     """
 
-    def __init__(self, lowering: str, graph: Graph, passes: Sequence[Pass]) -> None:
+    def __init__(
+        self,
+        lowering: str,
+        graph: Graph,
+        passes: Sequence[Pass],
+        backend: str = "numpy",
+        threads: int | None = None,
+    ) -> None:
         self.lowering = lowering
-        self.compiled: Compiled = compile(graph, passes=passes, tile=sys.maxsize)
+        self.compiled: Compiled = compile(graph, passes=passes, tile=sys.maxsize, backend=backend, threads=threads)
         self.results: list[Array] = []
+        self.spent = 0.0
         self._runs: list[Run] = []
-        self._spent = 0.0
 
     @cached_property
     def computed_by(self) -> Mapping[str, str]:
@@ -70,13 +86,20 @@ class Contender:
         made = {value.name for value in self.compiled.graph.values()}
         return tuple(value for value in backward.inputs if value.name not in made)
 
+    @cached_property
+    def operands(self) -> Operands:
+        """The same random numbers for every lowering of a graph."""
+        inputs = [sample(value, index) for index, value in enumerate(self.compiled.program.model.inputs)]
+        return inputs, [sample(value, -1 - index) for index, value in enumerate(self.cotangents)]
+
     @property
     def runs(self) -> list[Run]:
         """The runs that count: the first is a warm-up if others follow."""
         return self._runs[1:] or self._runs
 
-    def run(self, inputs: Sequence[Array], cotangents: Sequence[Array]) -> None:
-        """Run forward, and backward where there is one, and note the seconds."""
+    def run(self, operands: Operands | None = None) -> None:
+        """Run forward, and backward where there is one, on :attr:`operands` or others, and note the seconds."""
+        inputs, cotangents = operands or self.operands
         halves = [list(zip(self.compiled.program.model.inputs, inputs, strict=True))]
         if self.compiled.backward_graph is not None:
             halves.append(list(zip(self.cotangents, cotangents, strict=True)))
@@ -84,15 +107,16 @@ class Contender:
         results: list[Array] = []
         total = 0.0
         begin = time.perf_counter()
-        for index, data in enumerate(halves):
-            total += self._run_half(index, data, layers, results)
-        self._spent += time.perf_counter() - begin
+        with limited(self.compiled.executable, self.compiled.division.lane_threads):
+            for index, data in enumerate(halves):
+                total += self._run_half(index, data, layers, results)
+        self.spent += time.perf_counter() - begin
         self.results = self.results or results
         self._runs.append(Run(layers, total))
 
     def has_time_left(self, seconds: float) -> bool:
         """Whether one more run would end within ``seconds`` in all, going by the last one."""
-        return not self._runs or self._spent + self._runs[-1].total <= seconds
+        return not self._runs or self.spent + self._runs[-1].total <= seconds
 
     def _run_half(
         self, half: int, data: Sequence[tuple[Value, Array]], layers: dict[str, float], results: list[Array]
@@ -115,18 +139,6 @@ class Contender:
         return program.graphs[half].outputs[: len(program.wrt) if half else len(program.model.outputs)]
 
 
-def take_turns(
-    contenders: Sequence[Contender],
-    inputs: Sequence[Array],
-    cotangents: Sequence[Array],
-    repeats: int,
-    time_budget: float,
-) -> None:
-    """Run the contenders in turns: a warm-up and ``repeats`` runs each, less where its time is used up."""
-    for _ in range(repeats + 1):
-        for contender in _with_time_left(contenders, time_budget):
-            contender.run(inputs, cotangents)
-
-
-def _with_time_left(contenders: Sequence[Contender], seconds: float) -> Iterator[Contender]:
-    return (contender for contender in contenders if contender.has_time_left(seconds))
+def contender(lowering: str, graph: Graph, settings: Settings) -> Contender:
+    """A contender that is compiled and run as the settings say."""
+    return Contender(lowering, graph, settings.passes(lowering), settings.backend, settings.threads)

@@ -15,6 +15,7 @@ from convir.common.files import require_writable, write_atomically
 from convir.common.table import format_bytes, format_seconds
 from convir.comparison.colors import COLORS
 from convir.comparison.report import WHOLE, Comparison, ComparisonRow
+from convir.comparison.verdict import about
 from convir.ir import UnsupportedError
 
 FORMATS = ("svg", "png", "pdf")
@@ -29,9 +30,9 @@ _BAR = 0.8  # of the distance between two layers, shared by the lowerings
 def plot(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Draw ``comparison`` to the file ``path``, as SVG, PNG or PDF by its suffix, and return the path.
 
-    Times are medians on a logarithmic axis with their quartiles; memory is the arena in use while a
-    layer runs, with its scratch filled in. Of the layers only convolutions are shown: the others run the
-    same kernels under every lowering. The file appears complete or not at all.
+    Times are medians on a logarithmic axis with their quartiles, hatched where they were extrapolated; memory is the
+    arena in use while a layer runs, with its scratch filled in. Of the layers only convolutions are shown: the others
+    run the same kernels under every lowering. The file appears complete or not at all.
 
     Raises:
         UnsupportedError: matplotlib is not installed, another suffix, or no such folder.
@@ -87,7 +88,10 @@ def _time(axes: Any, comparison: Comparison) -> None:
         medians = [row.seconds or float("nan") for row in rows]
         below = [row.seconds - row.seconds_lower for row in rows]
         above = [row.seconds_upper - row.seconds for row in rows]
-        axes.barh(places, medians, height, color=color, label=lowering)
+        bars = axes.barh(places, medians, height, color=color, label=lowering)
+        for bar, row in zip(bars, rows, strict=True):
+            # What was not timed whole.
+            bar.set_hatch("///" if row.extrapolated_from is not None else None)
         axes.errorbar(medians, places, xerr=(below, above), fmt="none", ecolor=_INK, elinewidth=0.9, capsize=2)
         for place, row in zip(places, rows, strict=True):
             axes.text(row.seconds_upper * 1.15, place, _ratio(row), va="center", fontsize=7.5, color=_INK)
@@ -152,13 +156,13 @@ def _binary_ticks(axes: Any) -> None:
 
 
 def _ratio(row: ComparisonRow) -> str:
-    """The ratio to the best."""
+    """The ratio to the best, ``~`` where a time was extrapolated."""
     if row.ratio == 1:
         return ""
-    return f"{row.ratio:.1f}x" if row.ratio < 10 else f"{row.ratio:,.0f}x"
+    return about(row) + (f"{row.ratio:.1f}x" if row.ratio < 10 else f"{row.ratio:,.0f}x")
 
 
 def _plain(text: str) -> str:
-    """``10 us`` for ``10.0 us``: ticks are round numbers."""
-    number, unit = text.split()
-    return f"{float(number):g} {unit}"
+    """``10 us`` for ``10.0 us``: ticks are round numbers. Minutes and hours have no decimals."""
+    number, *units = text.split()
+    return text if len(units) > 1 else f"{float(number):g} {units[0]}"

@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convir.common.table import Column, TextTable, format_bytes, format_count, format_seconds
+from convir.common.table import TextTable
+from convir.comparison.table import WHOLE, comparison_table
+from convir.comparison.verdict import verdict
 from convir.passes.lower_conv import ConvLayer
 from convir.runtime.machine import Machine, this_machine
 
 #: Name and version of what :meth:`Comparison.to_json` returns.
-SCHEMA = "convir.compare/1"
+SCHEMA = "convir.compare/2"
 
-#: What the table calls the rows of the whole net.
-WHOLE = "whole net"
+__all__ = ["SCHEMA", "WHOLE", "Comparison", "ComparisonRow", "LeftOut", "Roofline"]
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,20 @@ class ComparisonRow:
             transposed copies, kernels' workspaces), from the memory plan.
         scratch: the largest scratch array of each op that makes one, e.g. ``{"im2col": 156800}``.
         peak_bytes: most arena bytes in use while the layer runs; for the whole net the size of the arena.
-        seconds: median of the counted runs.
+        seconds: median of the counted runs; of a layer in a net, those of its steps there.
         seconds_lower: their lower quartile.
         seconds_upper: their upper quartile.
-        runs: how many runs were counted.
-        error: relative error; for a layer of its own, None where it is no convolution.
+        runs: how many runs were counted; 0 where times are estimated.
+        error: relative error, of the samples that were timed; a layer's is its own. None where it is no convolution,
+            and where nothing was timed.
         ratio: seconds over the best lowering's for the same layer.
         predicted_seconds: what the cost model expected before anything ran; None without a model.
-        allocated_bytes: bytes of arena that were allocated, as measured; for a layer, run alone.
+        allocated_bytes: bytes of arena that NumPy allocated, by its own report. For the whole net, and for a
+            layer that is compared by itself, ``peak_bytes``; for a convolution in a net, what it takes by itself; None
+            for others.
         extrapolated_from: samples of the batch that was timed, where the whole takes longer than the time budget and
-            ``seconds`` are so many times more; None where they were measured.
+            ``seconds`` are as many times more; 0 where even one sample does, and ``seconds`` are estimated from a small
+            part of each convolution; None where they were measured.
     """
 
     layer: str | None
@@ -76,6 +81,19 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A lowering that is not compared.
+
+    Attributes:
+        lowering: name of the strategy.
+        reason: why, as what follows "it".
+    """
+
+    lowering: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Roofline:
     """What a machine can do at most.
 
@@ -103,6 +121,10 @@ class Comparison:
         machine: what it was measured on.
         roofline: what that machine can do; None where it was not measured.
         convolutions: name of a convolution -> the problem that it is by itself.
+        backend: what ran the steps.
+        threads: how many BLAS was allowed.
+        left_out: what could not be compared.
+        layer: one convolution in words, where that is compared by itself, as a net of one layer; else empty.
     """
 
     graph: str
@@ -113,6 +135,10 @@ class Comparison:
     machine: Machine = field(default_factory=this_machine)
     roofline: Roofline | None = None
     convolutions: Mapping[str, ConvLayer] = field(default_factory=dict)
+    backend: str = "numpy"
+    threads: int = 1
+    left_out: tuple[LeftOut, ...] = ()
+    layer: str = ""
 
     @property
     def totals(self) -> tuple[ComparisonRow, ...]:
@@ -134,10 +160,19 @@ class Comparison:
         """The whole net under its fastest lowering."""
         return min(self.totals, key=lambda row: row.seconds)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain types: ``schema, graph, inputs, backward, reference, lowerings, best, machine, roofline, rows``.
+    @property
+    def verdict(self) -> str:
+        """The outcome in a sentence or two: see :func:`convir.comparison.verdict.verdict`; empty for one lowering."""
+        if not self.has_convolution:
+            return "There is no convolution to lower: all lowerings run the same kernels, and times differ by chance."
+        return verdict(self.totals)
 
-        Rows have the fields of :class:`ComparisonRow`; ``layer`` is null for the whole net.
+    def to_json(self) -> dict[str, Any]:
+        """Plain types: ``schema`` (``convir.compare/2``), the attributes but ``convolutions``, ``lowerings``,
+        ``best`` and ``verdict``.
+
+        ``inputs`` are types by name. Rows have the fields of :class:`ComparisonRow`; ``layer`` is null for the whole
+        net. Those left out have ``lowering`` and ``reason``.
         """
         return {
             "schema": SCHEMA,
@@ -149,6 +184,11 @@ class Comparison:
             "best": self.best.lowering,
             "machine": self.machine.to_json(),
             "roofline": self.roofline and asdict(self.roofline),
+            "backend": self.backend,
+            "threads": self.threads,
+            "left_out": [asdict(each) for each in self.left_out],
+            "layer": self.layer,
+            "verdict": self.verdict,
             "rows": [asdict(row) for row in self.rows],
         }
 
@@ -176,89 +216,7 @@ class Comparison:
 
     def table(self) -> TextTable:
         """The comparison as a table that can be laid out at any width."""
-        inputs = ", ".join(f"{name}: {type}" for name, type in self.inputs)
-        rows: list[list[str]] = []
-        previous: str | None = ""
-        for row in self.rows:
-            rows.append(_cells(row, first=row.layer != previous, ranked=self.has_convolution))
-            previous = row.layer
-        return TextTable(
-            _COLUMNS,
-            rows,
-            title=f"{self.graph}({inputs}), {'forward and backward' if self.backward else 'forward'}",
-            notes=self._notes(),
-        )
+        return comparison_table(self)
 
     def __str__(self) -> str:
         return self.table().text()
-
-    def _notes(self) -> list[str]:
-        runs = ", ".join(f"{row.lowering} {row.runs}" for row in self.totals)
-        error = f"largest difference from the {self.reference}, over its largest element; a layer's is its own"
-        return [
-            *self._verdict(),
-            *self._replaced(),
-            f"Time: median; quartiles in brackets. Counted runs, taken in turns: {runs}.",
-            "FLOPs: as lowered, 1 MAC = 2 FLOPs. Scratch and peak: from the memory plan; the whole net's peak is the "
-            "arena that was allocated.",
-            f"Error: {error}.",
-            *([_SAME_KERNELS] if self.has_convolution else []),
-        ]
-
-    def _replaced(self) -> list[str]:
-        """Which layers a lowering left to another one."""
-        layers: dict[tuple[str, str], list[str]] = {}
-        for row in self.rows:
-            if row.computed_by:
-                layers.setdefault((row.lowering, row.computed_by), []).append(str(row.layer))
-        return [f"{name} refuses {', '.join(names)}: computed by {other}." for (name, other), names in layers.items()]
-
-    def _verdict(self) -> list[str]:
-        """Which is the fastest, and by how much."""
-        if not self.has_convolution:
-            return ["There is no convolution to lower: all lowerings run the same kernels, and times differ by chance."]
-        best = self.best
-        others = [f"{_times(row.ratio)} as fast as {row.lowering}" for row in self.totals if row is not best]
-        return [f"{best.lowering} is {', '.join(others)}."] if others else []
-
-
-_SAME_KERNELS = (
-    "Layers without convolution run the same kernels: they differ by layout changes, and by what a neighbour leaves "
-    "in the caches."
-)
-
-
-_COLUMNS = (
-    Column("layer", fold=True),
-    Column("lowering"),
-    Column("FLOPs", "right", optional=3),
-    Column("scratch", "right"),
-    Column("peak", "right", optional=2),
-    Column("time", "right"),
-    Column("quartiles", "right", optional=4),
-    Column("ratio", "right"),
-    Column("error", "right", optional=1),
-)
-
-
-def _cells(row: ComparisonRow, first: bool, ranked: bool) -> list[str]:
-    name = WHOLE if row.layer is None else row.layer
-    spread = f"[{format_seconds(row.seconds_lower)}, {format_seconds(row.seconds_upper)}]"
-    return [
-        name if first else "",
-        row.lowering,
-        "?" if row.flops is None else format_count(row.flops) if row.flops else "-",
-        format_bytes(row.scratch_bytes) if row.scratch_bytes else "-",
-        format_bytes(row.peak_bytes),
-        format_seconds(row.seconds),
-        spread if row.runs > 1 else "",
-        _times(row.ratio) if ranked else "-",
-        "-" if row.error is None else f"{row.error:.1e}",
-    ]
-
-
-def _times(ratio: float) -> str:
-    """``1``, ``1.25x``, ``512x``, ``12,345x``"""
-    if ratio == 1:
-        return "best"
-    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"

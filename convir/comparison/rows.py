@@ -2,65 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from convir.comparison.allocation import measured_allocation
+from convir.comparison.alone import Alone
 from convir.comparison.contender import Contender, origin_of
-from convir.comparison.error import Errors
+from convir.comparison.contest import Contest
+from convir.comparison.entrant import Entrant
 from convir.comparison.report import ComparisonRow
 from convir.ir import Graph
+from convir.passes.cost import Work
 from convir.passes.liveness import steps
+from convir.passes.lower_conv import ConvLayer
 from convir.passes.memory import MemoryPlan
 
 
-def comparison_rows(graph: Graph, contenders: Sequence[Contender], errors: Errors) -> tuple[ComparisonRow, ...]:
-    """A row for each layer and lowering, layers in the model's order; then the whole net."""
-    timed = {layer for contender in contenders for layer in contender.runs[0].layers}
+def model_rows(
+    graph: Graph,
+    contest: Contest,
+    layers: Mapping[str, ConvLayer],
+    alone: Mapping[tuple[str, str], Alone],
+) -> tuple[ComparisonRow, ...]:
+    """A row for each layer and lowering, layers in the model's order; then the whole net.
+
+    A lowering whose times are estimated has rows for its convolutions and the whole net.
+    """
+    timed = {layer for entrant in contest.entrants for layer in entrant.runs[0].layers}
     ops = {node.name: node.op.name for node in graph.nodes}
     # What belongs to no node of the model comes after what does.
-    layers = [name for name in ops if name in timed] + sorted(timed - set(ops))
+    names = [name for name in ops if name in timed] + sorted(timed - set(ops))
     rows: list[ComparisonRow] = []
-    for layer in (*layers, None):
-        group = [_row(layer, ops.get(layer or "", ""), contender, errors) for contender in contenders]
-        rows += _with_ratios(group)
-    return tuple(rows)
+    for name in names:
+        group = [
+            _layer_row(name, ops.get(name, ""), entrant, layers.get(name), alone.get((name, entrant.lowering)))
+            for entrant in contest.entrants
+            if entrant.timed is not None or name in entrant.runs[0].layers
+        ]
+        rows += with_ratios(group)
+    return (*rows, *whole_rows(contest))
 
 
-def _row(layer: str | None, op: str, contender: Contender, errors: Errors) -> ComparisonRow:
-    seconds = [run.total if layer is None else run.layers.get(layer, 0.0) for run in contender.runs]
+def whole_rows(contest: Contest, layer: ConvLayer | None = None) -> Iterator[ComparisonRow]:
+    """A row for each lowering of the whole problem; ``layer`` where that is a convolution by itself."""
+    errors = contest.errors()
+    group = []
+    for entrant in contest.entrants:
+        compiled = entrant.whole.compiled
+        work = compiled.cost.lowered or Work()
+        row = _row(entrant, None, "", work, _net_use(entrant.whole), [run.total for run in entrant.runs])
+        group.append(
+            replace(
+                row,
+                error=errors.get(entrant.lowering),
+                allocated_bytes=measured_allocation(compiled.program).arena,
+                predicted_seconds=predicted_seconds(entrant.whole, layer),
+            )
+        )
+    return with_ratios(group)
+
+
+def predicted_seconds(contender: Contender, layer: ConvLayer | None) -> float | None:
+    """What a cost model expects before anything runs, for the batch of the contender; None without a model.
+
+    Args:
+        contender: the compiled lowering.
+        layer: the convolution that the time is of; None for the whole of a model.
+    """
+    return None
+
+
+def multiplications(work: Work) -> int | None:
+    """Multiplications of data with data; None where an op has no cost rule."""
+    return work.counted_macs
+
+
+def _layer_row(name: str, op: str, entrant: Entrant, layer: ConvLayer | None, alone: Alone | None) -> ComparisonRow:
+    compiled = entrant.whole.compiled
+    work = next((row.lowered for row in compiled.cost.rows if row.name == name), None) or Work()
+    seconds = [run.layers.get(name, 0.0) for run in entrant.runs]
+    row = _row(entrant, name, op, work, _layer_use(compiled.memory, name), seconds)
+    row = replace(row, computed_by=entrant.computed_by.get(name, ""))
+    if layer is not None:
+        row = replace(row, predicted_seconds=predicted_seconds(entrant.whole, layer))
+    return row if alone is None else replace(row, error=alone.error, allocated_bytes=alone.allocated_bytes)
+
+
+def _row(entrant: Entrant, name: str | None, op: str, work: Work, use: _Use, seconds: Sequence[float]) -> ComparisonRow:
     lower, median, upper = np.percentile(seconds, (25, 50, 75))
-    use = _net_use(contender) if layer is None else _layer_use(contender.compiled.memory, layer)
     return ComparisonRow(
-        layer=layer,
+        layer=name,
         op=op,
-        lowering=contender.lowering,
-        flops=_flops(contender, layer),
+        lowering=entrant.lowering,
+        flops=work.counted_flops,
+        multiplications=multiplications(work),
+        bytes_moved=work.bytes_moved,
+        intensity=work.intensity,
         scratch_bytes=use.scratch,
         scratch=use.scratch_by_op,
         peak_bytes=use.peak,
         seconds=float(median),
         seconds_lower=float(lower),
         seconds_upper=float(upper),
-        runs=len(seconds),
-        error=errors.get((layer, contender.lowering)),
-        computed_by=contender.computed_by.get(layer or "", ""),
+        runs=entrant.counted,
+        error=None,
+        extrapolated_from=entrant.extrapolated_from,
     )
 
 
-def _with_ratios(group: Sequence[ComparisonRow]) -> Iterator[ComparisonRow]:
+def with_ratios(group: Sequence[ComparisonRow]) -> Iterator[ComparisonRow]:
     """The rows of one layer with their times over the best one's."""
     best = min(row.seconds for row in group)
     return (replace(row, ratio=row.seconds / best if best > 0 else 1.0) for row in group)
-
-
-def _flops(contender: Contender, layer: str | None) -> int | None:
-    cost = contender.compiled.cost
-    if layer is None:
-        return cost.lowered.flops if cost.lowered else 0
-    work = next((row.lowered for row in cost.rows if row.name == layer), None)
-    return work.counted_flops if work else 0
 
 
 @dataclass

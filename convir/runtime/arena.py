@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convir.ir import MemoryLimitError, TensorType
 
 #: Arenas start at a multiple of this, so that offsets keep their alignment.
-_ALIGNMENT = 64
+ALIGNMENT = 64
 
 
 class Arena:
@@ -30,8 +30,8 @@ class Arena:
                 f"{available / 2**30:.2f} GiB; use a smaller batch or input"
             )
         self.nbytes = nbytes
-        block = np.empty(nbytes + _ALIGNMENT, np.uint8)
-        start = -block.ctypes.data % _ALIGNMENT
+        block = np.empty(nbytes + ALIGNMENT, np.uint8)
+        start = -block.ctypes.data % ALIGNMENT
         self._bytes = block[start : start + nbytes]
 
     def array(self, offset: int, type: TensorType) -> NDArray[Any]:

@@ -1,0 +1,89 @@
+"""The lowerings of a whole model side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from convir.comparison.alone import measured_alone
+from convir.comparison.contest import LOOPS, Contest, hold
+from convir.comparison.problem import ModelProblem, layers_of
+from convir.comparison.progress import progress_on
+from convir.comparison.report import Comparison
+from convir.comparison.rows import model_rows
+from convir.comparison.settings import checked_lowerings, checked_settings
+from convir.compiler import as_graph
+from convir.frontend import nn
+from convir.ir import Graph
+
+
+def compare(
+    model: nn.Module | Callable[..., Any] | Graph,
+    *specs: Any,
+    lowerings: Sequence[str] = ("naive", "im2col"),
+    backward: bool = False,
+    repeats: int = 20,
+    time_budget: float = 5.0,
+    backend: str = "numpy",
+    threads: int | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Compile a model under each lowering, run all on the same weights and inputs, and compare.
+
+    The lowerings take turns (A B A B ...), so that a machine that gets slower or faster favours none.
+    A lowering whose time budget is used up stops early, after one run at least; a first run that is
+    followed by others is a warm-up and is not counted. Dropout is left out.
+
+    A lowering that would take longer than its budget for one run is timed on a smaller batch, and its times are as
+    many times more; explicit Python loops whose budget is too short for one sample are timed on a small part of each
+    layer. Either is marked (:attr:`ComparisonRow.extrapolated_from`).
+
+    Times, scratch and peaks of layers are those in the net. The error of a convolution and what is allocated for it
+    are found by itself, once for all layers of one shape.
+
+    The batch is not divided, and steps run one after the other in one thread: in lanes side by side no layer has a
+    time of its own. BLAS may use ``threads``. So ``convir.compile`` with its tiles and lanes may be faster.
+
+    Args:
+        model: a module, a function of tensors, or a traced graph.
+        specs: shape or TensorType of each input; a graph has its own and takes none.
+        lowerings: names of the strategies to compare.
+        backward: compare a forward and a backward run together instead of a forward run.
+        repeats: counted runs of each lowering at most.
+        time_budget: seconds that the runs of each lowering may take. What errors are relative to comes on
+            top: runs in float64, by the loop nest where ``naive`` is compared and takes a quarter of it at most.
+        backend: ``numpy``, ``numba`` or ``auto``, as in :func:`convir.compile`; the float64 reference is NumPy's.
+        threads: how many threads BLAS may use; None for ``CONVIR_NUM_THREADS``, or all CPUs.
+        progress: whether to show a bar on standard error; by default where that is a terminal.
+
+    Raises:
+        TraceError, ShapeError, DTypeError: the model cannot be traced with these shapes.
+        UnsupportedError: an unknown lowering, one named twice, no lowering, ``repeats`` or ``time_budget``
+            out of range, an unknown or missing backend, or ``backward`` of a model without gradients.
+        ConvirError: ``threads`` is not a positive integer.
+        MemoryLimitError: the memory plans of all lowerings are larger than the machine.
+    """
+    names = checked_lowerings(lowerings)
+    settings = checked_settings(backward, repeats, time_budget, backend, threads)
+    graph = as_graph(model, specs)
+    problems = layers_of(graph)
+    layers = {name: problem.layer for name, problem in problems.items()}
+    with progress_on(progress) as shown:
+        contest = hold(ModelProblem(graph), names, settings, shown)
+        alone = measured_alone(problems, contest, shown)
+    return Comparison(
+        graph=graph.name,
+        inputs=tuple((value.name, str(value.type)) for value in graph.inputs),
+        backward=backward,
+        reference=named_reference(contest),
+        rows=model_rows(graph, contest, layers, alone),
+        convolutions=layers,
+        backend=settings.backend,
+        threads=settings.threads,
+        left_out=contest.left_out,
+    )
+
+
+def named_reference(contest: Contest) -> str:
+    """What errors are relative to, in words."""
+    return "float64 loop nest" if contest.reference == LOOPS else f"float64 {contest.reference}"
