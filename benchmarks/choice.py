@@ -118,8 +118,9 @@ def total(choices: Sequence[Choice]) -> str:
     plain = sum(each.median("im2col") for each in choices) / best
     worst = max(choices, key=lambda each: each.lost(each.chosen))
     return (
-        f"In total auto takes {auto:.3f} times what the fastest strategies take, measure {tried:.3f}, im2col {plain:.2f}."
-        f" Auto lost most on {worst.layer}, batch {worst.batch}: {worst.lost(worst.chosen):.2f}."
+        f"In total auto takes {auto:.3f} times what the fastest strategies take, measure {tried:.3f}, "
+        f"im2col {plain:.2f}. "
+        f"Auto lost most on {worst.layer}, batch {worst.batch}: {worst.lost(worst.chosen):.2f}."
     )
 
 
