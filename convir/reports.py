@@ -13,6 +13,7 @@ from convir.passes.lower_conv import StrategyChoice
 from convir.passes.memory import MemoryPlan
 from convir.passes.summary import Summary, summarize
 from convir.runtime import NUMPY, thread_count
+from convir.selection import Limits, with_choosers
 from convir.tiling import Target
 
 Model = nn.Module | Callable[..., Any] | Graph
@@ -34,6 +35,7 @@ def estimate(model: Model, *specs: Any, conv: StrategyChoice | None = None) -> _
         ``inference=True`` may fold more away and need less.
     """
     graph = as_graph(model, specs)
+    conv = with_choosers(conv, NUMPY, Limits())
     passes = pipeline(conv=conv, wrt=())
     return _costs.estimate(
         graph,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import convir
-from convir import nn, zoo
+from convir import data, nn, training, zoo
 from convir.ir import ConvirError, TensorType, UnsupportedError
 from convir.ir.ops import Conv2d
 from convir.passes.lower_conv import STRATEGIES, ConvLayer, LowerConv
@@ -245,3 +245,18 @@ def test_a_constant_weight_is_transformed_beforehand(round_machine):
     frozen = decided(ConvLayer(**{**vars(LAYER), "frozen": True}))
     assert by_name(frozen)["winograd_4x4"].predicted_seconds < by_name(trained)["winograd_4x4"].predicted_seconds
     assert by_name(frozen)["winograd_4x4"].scratch_bytes < by_name(trained)["winograd_4x4"].scratch_bytes
+
+
+def test_an_estimate_is_of_what_is_chosen(round_machine):
+    model, shape = net()
+    compiled = convir.compile(model, shape, conv="auto", threads=1)
+    assert convir.estimate(model, shape, conv="auto").lowered.flops > 0
+    (chosen, *_) = compiled.lowering.rows
+    alone = convir.estimate(model, shape, conv={chosen.node: chosen.strategy, "*": "auto"})
+    assert alone.lowered.flops == convir.estimate(model, shape, conv="auto").lowered.flops
+
+
+def test_training_by_chosen_strategies(round_machine):
+    train, test = data.digits().split(0.5)
+    history = training.fit(zoo.digits_cnn(), train, test, epochs=1, conv="auto", progress=False)
+    assert history.last.test_accuracy > 0.3
