@@ -53,12 +53,15 @@ class Move:
         elements: how many there are.
         loops: how often NumPy's innermost loop starts.
         strided: whether that loop goes over elements that do not lie one after the other, in some array.
+        width: bytes of an element; more than a number's where rows are copied as one, see
+            :func:`convir.runtime.kernels.copy.copied`.
     """
 
     nbytes: int
     elements: int
     loops: int
     strided: bool
+    width: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _move(arrays: list[Array]) -> Move:
         max(array.itemsize, min(abs(step), LINE)) * array.size for array, step in zip(full, steps, strict=True)
     )
     strided = any(step != array.itemsize for array, step in zip(full, steps, strict=True))
-    return Move(nbytes, whole.size, whole.size // max(1, inner), strided)
+    return Move(nbytes, whole.size, whole.size // max(1, inner), strided, whole.itemsize)
 
 
 def _innermost(arrays: list[Array]) -> tuple[int, list[int]]:

@@ -27,7 +27,8 @@ class Figures:
         product_gflops: 10^9 FLOPs a second of matrix products, by :data:`ROWS`, :data:`INNER` and :data:`COLUMNS`.
         copy_gbytes: 10^9 bytes a second, read and written, of copies of so many bytes, by :data:`COPIES`.
         loop_seconds: starting one more innermost loop of a copy.
-        element_seconds: an element of a copy whose elements do not lie one after the other.
+        element_seconds: an element, of up to 16 bytes, of a copy whose elements do not lie one after the other.
+        wide_seconds: the same of a larger element.
         call_seconds: calling NumPy.
         cycle_seconds: a cycle of the model that schedules compiled loops; None for a backend that compiles none.
     """
@@ -36,6 +37,7 @@ class Figures:
     copy_gbytes: tuple[float, ...]
     loop_seconds: float
     element_seconds: float
+    wide_seconds: float
     call_seconds: float
     cycle_seconds: float | None = None
 
@@ -74,7 +76,7 @@ class Figures:
         copies = np.array(data["copy_gbytes"], float)
         if rates.shape != (len(ROWS), len(INNER), len(COLUMNS)) or copies.shape != (len(COPIES),):
             raise ValueError(f"rates of {rates.shape} products and {copies.shape} copies")
-        seconds = {name: data[name] for name in ("loop_seconds", "element_seconds", "call_seconds")}
+        seconds = {name: data[name] for name in ("loop_seconds", "element_seconds", "wide_seconds", "call_seconds")}
         cycle = data["cycle_seconds"]
         numbers = [*rates.flat, *copies, *seconds.values(), *([] if cycle is None else [cycle])]
         if not all(isinstance(number, int | float) and 0 < number < float("inf") for number in numbers):

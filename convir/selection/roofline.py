@@ -15,6 +15,9 @@ from convir.runtime.calls import Call, Loops, Move, Product
 from convir.runtime.kernel_set import KernelSet
 from convir.selection.figures import Figures
 
+#: Bytes of the largest element that NumPy has a loop of its own for: a complex128.
+FUNDAMENTAL = 16
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -69,7 +72,8 @@ def predict_call(call: Call, figures: Figures) -> Prediction:
 def _moving(move: Move, figures: Figures) -> float:
     """Bytes at the rate of their number, or elements one by one; and the loops."""
     by_bytes = move.nbytes / figures.gbytes(move.nbytes) / 1e9
-    by_element = move.elements * figures.element_seconds if move.strided else 0.0
+    element = figures.element_seconds if move.width <= FUNDAMENTAL else figures.wide_seconds
+    by_element = move.elements * element if move.strided else 0.0
     return max(by_bytes, by_element) + move.loops * figures.loop_seconds
 
 

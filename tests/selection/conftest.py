@@ -11,6 +11,7 @@ ROUND = Figures(
     copy_gbytes=tuple(10.0 for _ in COPIES),
     loop_seconds=1e-8,
     element_seconds=1e-9,
+    wide_seconds=4e-9,
     call_seconds=1e-6,
     cycle_seconds=1e-9,
 )

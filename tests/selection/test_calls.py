@@ -41,7 +41,7 @@ def test_products_do_the_operations_that_are_counted(strategy, groups, gradients
 
 def test_a_copy_reads_and_writes_every_element_once():
     source, target = np.empty((5, 7), "float32"), np.empty((5, 7), "float32")
-    assert calls_of(partial(np.copyto, target, source)) == [Move(2 * 35 * 4, 35, 1, False)]
+    assert calls_of(partial(np.copyto, target, source)) == [Move(2 * 35 * 4, 35, 1, False, 4)]
 
 
 def test_what_is_read_again_and_again_is_not_counted():
@@ -52,7 +52,7 @@ def test_what_is_read_again_and_again_is_not_counted():
 
 def test_elements_that_lie_apart_cost_their_lines():
     source, target = np.empty((100, 32), "float32")[:, 0], np.empty(100, "float32")
-    assert calls_of(partial(np.copyto, target, source)) == [Move(100 * (64 + 4), 100, 1, True)]
+    assert calls_of(partial(np.copyto, target, source)) == [Move(100 * (64 + 4), 100, 1, True, 4)]
 
 
 def test_python_of_which_nothing_is_known_has_no_calls():

@@ -23,6 +23,7 @@ MACHINE = Figures(
     tuple(map(float, range(1, 1 + len(COPIES)))),
     1e-8,
     1e-9,
+    4e-9,
     1e-6,
 )
 
@@ -75,9 +76,10 @@ def test_a_product_takes_its_operations_or_its_bytes():
 
 
 def test_a_pass_takes_its_bytes_and_its_loops():
-    assert predict_call(Move(10**6, 10, 1, False), ROUND).seconds == pytest.approx(1e-4 + 1e-8 + 1e-6)
-    assert predict_call(Move(10**6, 10, 1000, False), ROUND).seconds == pytest.approx(1e-4 + 1e-5 + 1e-6)
-    assert predict_call(Move(10**3, 10**6, 1, True), ROUND).seconds == pytest.approx(1e-3 + 1e-8 + 1e-6)
+    assert predict_call(Move(10**6, 10, 1, False, 4), ROUND).seconds == pytest.approx(1e-4 + 1e-8 + 1e-6)
+    assert predict_call(Move(10**6, 10, 1000, False, 4), ROUND).seconds == pytest.approx(1e-4 + 1e-5 + 1e-6)
+    assert predict_call(Move(10**3, 10**6, 1, True, 16), ROUND).seconds == pytest.approx(1e-3 + 1e-8 + 1e-6)
+    assert predict_call(Move(10**3, 10**6, 1, True, 32), ROUND).seconds == pytest.approx(4e-3 + 1e-8 + 1e-6)
 
 
 def test_loops_take_their_cycles_or_their_bytes():

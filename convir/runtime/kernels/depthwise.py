@@ -11,6 +11,7 @@ import numpy as np
 from convir.ir import TensorType
 from convir.ir.ops import DepthwiseConv2d, DepthwiseConv2dGradInput, DepthwiseConv2dGradWeight, DepthwiseOp
 from convir.runtime.kernels.activation import epilogue
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.polyphase import run_length, starts, unbuffered, windows
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
@@ -87,7 +88,7 @@ def depthwise_conv2d(op: DepthwiseConv2d, inputs: Sequence[Array], outputs: Sequ
             steps += [partial(np.add, summed, added, summed)] if number else []
         windows = layer.windows(summed)
         steps += [partial(np.add, windows, vector[channels], result) for vector in vectors]
-        steps += [] if bias else [partial(np.copyto, result, windows)]
+        steps += [] if bias else [copied(result, windows)]
         steps += epilogue(op.activation, result)
     return unbuffered(in_order(steps))
 
@@ -111,7 +112,7 @@ def depthwise_conv2d_grad_input(
         given = layer.result[channels]
         source, added = wide[: len(given)], share[: len(given)]
         steps.append(partial(np.copyto, source, scalar(0, source)))
-        steps.append(partial(np.copyto, layer.windows(source), given))
+        steps.append(copied(layer.windows(source), given))
         for run, filters in layer.runs(channels):
             steps.append(partial(np.multiply, source, filters, added))
             steps += [partial(np.add, run[:, 0], added[:, m], run[:, 0]) for m in range(op.multiplier)]

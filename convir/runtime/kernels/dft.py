@@ -17,6 +17,7 @@ from convir.ir import TensorType
 from convir.ir.fourier import FourierAxis
 from convir.ir.ops import ComplexMatMul, Dft2d, DftOp, Idft2d
 from convir.runtime.kernels.activation import epilogue
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel
 
 _COMPLEX = {"float32": "complex64", "float64": "complex128"}
@@ -162,7 +163,7 @@ def dft2d(op: Dft2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     passes = _Passes(op, image, result, parts, pairs, between)
     return in_order([
         *(partial(np.matmul, *product) for product in passes.rows()),
-        *(partial(np.copyto, by_frequency, by_channel) for by_channel, by_frequency in passes.orders()),
+        *(copied(by_frequency, by_channel) for by_channel, by_frequency in passes.orders()),
         *(partial(np.matmul, *product) for product in passes.columns()),
     ])  # fmt: skip
 
@@ -179,7 +180,7 @@ def idft2d(op: Idft2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Ste
     rows, columns = passes.axes
     return in_order([
         *(partial(np.matmul, *product) for product in _inverses(columns, passes.columns())),
-        *(partial(np.copyto, by_channel, by_frequency) for by_channel, by_frequency in passes.orders()),
+        *(copied(by_channel, by_frequency) for by_channel, by_frequency in passes.orders()),
         *(partial(np.matmul, *product) for product in _inverses(rows, passes.rows())),
         *(partial(np.add, result, vector.reshape(-1, 1, 1, 1), result) for vector in bias),
         *epilogue(op.activation, result),

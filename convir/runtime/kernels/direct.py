@@ -16,6 +16,7 @@ import numpy as np
 from convir.ir import TensorType
 from convir.ir.ops import Conv2dDirect, Conv2dDirectGradWeight, Dilate2d, DirectConvOp, FlipWeight
 from convir.runtime.kernels.activation import epilogue
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
 
@@ -66,7 +67,7 @@ def conv2d_direct(op: Conv2dDirect, inputs: Sequence[Array], outputs: Sequence[A
     steps: list[Step] = []
     for number, (view, filters, _) in enumerate(taps):
         target = share if number else y
-        steps += [partial(np.copyto, shifted, view), partial(np.copyto, chosen, filters)]
+        steps += [copied(shifted, view), copied(chosen, filters)]
         steps.append(partial(np.matmul, chosen, taps.matrix(shifted), taps.matrix(target)))
         steps += [partial(np.add, y, share, y)] if number else []
     steps += [partial(np.add, y, vector.reshape(-1, 1, 1, 1), y) for vector in bias]
@@ -93,9 +94,9 @@ def conv2d_direct_grad_weight(op: Conv2dDirectGradWeight, inputs: Sequence[Array
     steps: list[Step] = []
     for view, filters, _ in taps:
         turned = taps.matrix(shifted).swapaxes(-1, -2)
-        steps.append(partial(np.copyto, shifted, view))
+        steps.append(copied(shifted, view))
         steps.append(partial(np.matmul, taps.matrix(grad), turned, chosen))
-        steps.append(partial(np.copyto, filters, chosen))
+        steps.append(copied(filters, chosen))
     return in_order(steps)
 
 
@@ -104,7 +105,7 @@ def flip_weight(op: FlipWeight, inputs: Sequence[Array], outputs: Sequence[Array
     """One strided copy."""
     weight, result = inputs[0], outputs[0]
     grouped = weight.reshape(op.groups, -1, *weight.shape[1:]).swapaxes(1, 2)[..., ::-1, ::-1]
-    return partial(np.copyto, result.reshape(grouped.shape), grouped)
+    return copied(result.reshape(grouped.shape), grouped)
 
 
 @kernel(Dilate2d)
@@ -112,4 +113,4 @@ def dilate2d(op: Dilate2d, inputs: Sequence[Array], outputs: Sequence[Array]) ->
     """Zeros, then the elements between them."""
     x, y = inputs[0], outputs[0]
     down, across = op.stride
-    return in_order([partial(np.copyto, y, scalar(0, y)), partial(np.copyto, y[:, ::down, ::across], x)])
+    return in_order([partial(np.copyto, y, scalar(0, y)), copied(y[:, ::down, ::across], x)])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from convir.ir.ops import Col2im, Im2col, PatchOp
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
 
@@ -19,7 +20,7 @@ def im2col(op: Im2col, inputs: Sequence[Array], outputs: Sequence[Array]) -> Ste
     The innermost run of the copy is a row of the output times the batch: long and contiguous.
     """
     windows = patches_of(op, inputs[0])
-    return partial(np.copyto, outputs[0].reshape(windows.shape), windows)
+    return copied(outputs[0].reshape(windows.shape), windows)
 
 
 @kernel(Col2im)

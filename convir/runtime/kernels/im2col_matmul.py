@@ -12,6 +12,7 @@ import numpy as np
 from convir.ir import TensorType
 from convir.ir.ops import Im2col, Im2colMatMul, Im2colMatMulGradInput, Im2colMatMulGradWeight, Im2colMatMulOp
 from convir.runtime.kernels.activation import epilogue
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.im2col import patches_of
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
@@ -38,7 +39,7 @@ class _Block:
 
     def gather(self) -> Step:
         """Fills the patches."""
-        return partial(np.copyto, self.patches, self.seen)
+        return copied(self.patches, self.seen)
 
     def scatter(self) -> Iterator[Step]:
         """Adds the patches to the image, tap by tap."""

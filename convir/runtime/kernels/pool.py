@@ -21,6 +21,7 @@ from convir.ir.ops import (
     spatial_axes,
 )
 from convir.runtime.kernels.activation import epilogue, select, select_scratch
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
 
@@ -129,7 +130,7 @@ def avg_pool2d_taps(op: AvgPool2dTaps, inputs: Sequence[Array], outputs: Sequenc
     x, y = inputs[0], outputs[0]
     first, *rest = every = taps(op, x, y)
     if first.covers_all:
-        steps: list[Step] = [partial(np.copyto, y, x[first.image])]
+        steps: list[Step] = [copied(y, x[first.image])]
     else:
         steps, rest = [partial(np.copyto, y, scalar(0, y))], every
     steps += [partial(np.add, y[t.windows], x[t.image], y[t.windows]) for t in rest]

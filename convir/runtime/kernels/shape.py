@@ -8,13 +8,14 @@ from functools import partial
 import numpy as np
 
 from convir.ir.ops import BroadcastTo, Crop2d, MarginOp, Pad2d, Slice2d, Slice2dGrad, Transpose, spatial_axes
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
 
 @kernel(Transpose)
 def transpose(op: Transpose, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """One strided copy."""
-    return partial(np.copyto, outputs[0], inputs[0].transpose(op.permutation))
+    return copied(outputs[0], inputs[0].transpose(op.permutation))
 
 
 @kernel(BroadcastTo)
@@ -28,20 +29,20 @@ def pad2d(op: Pad2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """The margins are filled at every run: other values use these bytes in between."""
     y = outputs[0]
     fills: list[Step] = [partial(np.copyto, margin, scalar(op.value, y)) for margin in _margins(op, y)]
-    return in_order([*fills, partial(np.copyto, _inner(op, y), inputs[0])])
+    return in_order([*fills, copied(_inner(op, y), inputs[0])])
 
 
 @kernel(Crop2d)
 def crop2d(op: Crop2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """One strided copy."""
-    return partial(np.copyto, outputs[0], _inner(op, inputs[0]))
+    return copied(outputs[0], _inner(op, inputs[0]))
 
 
 @kernel(Slice2d)
 def slice2d(op: Slice2d, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """One strided copy."""
     down, across = op.stride
-    return partial(np.copyto, outputs[0], inputs[0][:, ::down, ::across])
+    return copied(outputs[0], inputs[0][:, ::down, ::across])
 
 
 @kernel(Slice2dGrad)
@@ -50,7 +51,7 @@ def slice2d_grad(op: Slice2dGrad, inputs: Sequence[Array], outputs: Sequence[Arr
     image, (down, across) = outputs[0], op.stride
     return in_order([
         partial(np.copyto, image, scalar(0, image)),
-        partial(np.copyto, image[:, ::down, ::across], inputs[0]),
+        copied(image[:, ::down, ::across], inputs[0]),
     ])  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from convir.ir import TensorType
 from convir.ir.ops import ShiftedMatMul, ShiftedMatMulGradInput, ShiftedMatMulGradWeight, ShiftOp
 from convir.runtime.kernels.activation import epilogue
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.polyphase import run_length, starts, unbuffered, windows
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
@@ -104,7 +105,7 @@ def shifted_matmul(op: ShiftedMatMul, inputs: Sequence[Array], outputs: Sequence
             steps += [partial(np.add, total, share, total)] if number else []
         seen, result = block.windows(total), block.result
         steps += [partial(np.add, seen, vector, result) for vector in vectors]
-        steps += [] if bias else [partial(np.copyto, result, seen)]
+        steps += [] if bias else [copied(result, seen)]
         steps += epilogue(op.activation, result)
     return in_order(steps)
 
@@ -113,7 +114,7 @@ def _widened(block: _Block, memory: Array) -> tuple[Array, list[Step]]:
     """The block's cotangent as matrices with 0 at the ends of rows, and the steps that fill them."""
     wide = block.matrices(memory, len(block.result))
     clear = partial(np.copyto, wide, scalar(0, wide))
-    return wide, [clear, partial(np.copyto, block.windows(wide), block.result)]
+    return wide, [clear, copied(block.windows(wide), block.result)]
 
 
 def _grad_scratch(

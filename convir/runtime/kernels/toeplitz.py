@@ -11,6 +11,7 @@ import numpy as np
 
 from convir.ir.ops import DepthToSpace, SpaceToDepth, ToeplitzWeight, ToeplitzWeightGrad
 from convir.ir.ops.toeplitz import BlockOp, ToeplitzOp
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scalar
 
 
@@ -18,7 +19,7 @@ from convir.runtime.kernels.registry import Array, Step, in_order, kernel, scala
 def toeplitz_weight(op: ToeplitzWeight, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """Zeros, then one copy of the weight for each output of the block."""
     weight, wide = inputs[0], outputs[0]
-    copies: list[Step] = [partial(np.copyto, band, weight) for band in _bands(op, wide, weight.shape)]
+    copies: list[Step] = [copied(band, weight) for band in _bands(op, wide, weight.shape)]
     return in_order([partial(np.copyto, wide, scalar(0, wide)), *copies])
 
 
@@ -28,19 +29,19 @@ def toeplitz_weight_grad(op: ToeplitzWeightGrad, inputs: Sequence[Array], output
     wide, weight = inputs[0], outputs[0]
     first, *others = _bands(op, wide, weight.shape)
     adds: list[Step] = [partial(np.add, weight, band, weight) for band in others]
-    return in_order([partial(np.copyto, weight, first), *adds])
+    return in_order([copied(weight, first), *adds])
 
 
 @kernel(DepthToSpace)
 def depth_to_space(op: DepthToSpace, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """One copy, in runs of a row times the batch, or of the batch where blocks have several columns."""
-    return partial(np.copyto, _blocks(outputs[0], op), _planes(inputs[0], op))
+    return copied(_blocks(outputs[0], op), _planes(inputs[0], op))
 
 
 @kernel(SpaceToDepth)
 def space_to_depth(op: SpaceToDepth, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """One copy, in the same runs."""
-    return partial(np.copyto, _planes(outputs[0], op), _blocks(inputs[0], op))
+    return copied(_planes(outputs[0], op), _blocks(inputs[0], op))
 
 
 def _blocks(image: Array, op: BlockOp) -> Array:

@@ -16,6 +16,7 @@ from convir.ir.cook_toom import Matrix
 from convir.ir.ops import WinogradInput, WinogradOp, WinogradOutput, WinogradOutputGrad, WinogradWeight
 from convir.ir.ops import WinogradWeightGrad as WeightGrad
 from convir.runtime.kernels.activation import epilogue
+from convir.runtime.kernels.copy import copied
 from convir.runtime.kernels.registry import Array, Step, in_order, kernel
 
 Types = Sequence[TensorType]
@@ -56,7 +57,7 @@ def winograd_input(op: WinogradInput, inputs: Sequence[Array], outputs: Sequence
     rows, columns = op.matrices
     transform = _kron(rows.input, columns.input, image)
     return in_order([
-        partial(np.copyto, tiles.reshape(view.shape), view),
+        copied(tiles.reshape(view.shape), view),
         partial(np.matmul, transform, tiles.reshape(op.places, -1), result.reshape(op.places, -1)),
     ])  # fmt: skip
 
@@ -70,13 +71,13 @@ def winograd_output(op: WinogradOutput, inputs: Sequence[Array], outputs: Sequen
     rows, columns = op.matrices
     transform = _kron(rows.output, columns.output, products)
     flat = tiles.reshape(len(transform), -1)
-    moves: list[Step] = [partial(np.copyto, view, tiles.reshape(view.shape))]
-    if bias:
-        moves = [partial(np.add, tiles.reshape(view.shape), bias[0].reshape(1, 1, -1, 1, 1, 1), view)]
+    # Bias and activation on the tiles, which lie in order, and then each to its place.
+    by_filter = tiles.reshape(len(transform), result.shape[0], -1)
     return in_order([
         partial(np.matmul, transform, products.reshape(op.places, -1), flat),
-        *moves,
-        *epilogue(op.activation, result),
+        *(partial(np.add, by_filter, vector[:, None], by_filter) for vector in bias),
+        *epilogue(op.activation, flat),
+        copied(view, tiles.reshape(view.shape)),
     ])  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def winograd_output_grad(op: WinogradOutputGrad, inputs: Sequence[Array], output
     rows, columns = op.matrices
     transform = _kron(_transposed(rows.output), _transposed(columns.output), grad)
     return in_order([
-        partial(np.copyto, tiles.reshape(view.shape), view),
+        copied(tiles.reshape(view.shape), view),
         partial(np.matmul, transform, tiles.reshape(transform.shape[1], -1), result.reshape(op.places, -1)),
     ])  # fmt: skip
 
