@@ -23,7 +23,7 @@ def copied(target: Array, source: Array) -> Step:
     """
     run, axes = _row(target, source)
     width = run * target.itemsize
-    if run == 1 or width > WIDEST or axes == target.ndim:
+    if run <= 1 or width > WIDEST or axes == target.ndim:
         return partial(np.copyto, target, source)
     return partial(np.copyto, _wide(target, axes, run), _wide(source, axes, run))
 
