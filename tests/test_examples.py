@@ -46,7 +46,11 @@ def test_every_example_is_run():
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS)
 
 
-@pytest.mark.parametrize("name", RUNS)
+#: Those that take more than a few seconds.
+LONG = ("tour.py", "compare_lowerings.py")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in RUNS])
 def test_it_runs(name, run):
     if name == "compare_lowerings.py":
         pytest.importorskip("matplotlib")
@@ -100,6 +104,7 @@ def test_without_numba_the_backends_example_says_so(tmp_path):
     assert [line.split()[0] for line in done.stdout.splitlines()[-1:]] == ["numpy"]
 
 
+@pytest.mark.slow
 def test_both_lowerings_agree_in_the_tour(run):
     section = run("tour.py")[0].split("relative difference from the loop nest\n")[1].split("\n\n")[0]
     errors = [float(line.split()[-1]) for line in section.splitlines()]

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = "\n".join(re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
 COMMANDS = re.findall(r"^convir [^#\n]*", BLOCKS, re.MULTILINE)
-LONG = ("compare", "train")
+LONG = ("compare", "profile", "train")
 #: What of the two commands a clean machine has to do as well.
 ESSENTIAL = [
     ("pip install '.[render,plot]'", "python examples/tour.py"),

@@ -43,6 +43,7 @@ def assert_same_steps(found, expected) -> None:
         np.testing.assert_allclose(array, expected_parameters[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_losses_agree_step_by_step():
     pytest.importorskip("numba")
     batches = digits(16, 8)
