@@ -15,7 +15,7 @@ from convir.passes.differentiate import Differentiate
 from convir.passes.eliminate import EliminateCommonSubexpressions, EliminateDeadCode
 from convir.passes.liveness import Kernels, steps
 from convir.passes.lower_conv.bounds import unit_roundoff
-from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.layer import WEIGHT, ConvLayer
 from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.manager import Pass
@@ -133,11 +133,12 @@ def differentiated(layer: ConvLayer) -> Graph:
 
 
 def without_frozen(graph: Graph) -> Graph:
-    """``graph`` with what follows from parameters alone, computed beforehand, as parameters."""
-    live = graph.depends_on(value.name for value in graph.inputs)
+    """``graph`` with what follows from the weight alone, computed beforehand, as parameters."""
+    live = graph.depends_on(value.name for value in (*graph.inputs, *graph.params) if value.name != WEIGHT)
     nodes = tuple(node for node in graph.nodes if node.name in live)
-    read = {value.name: value for node in nodes for value in node.inputs if value.name not in live}
-    return sweep(graph.replace(nodes=nodes, params=tuple(read.values()), bindings={}))
+    read = [value for node in nodes for value in node.inputs if value.name not in live]
+    params = {value.name: value for value in (*graph.params, *read)}
+    return sweep(graph.replace(nodes=nodes, params=tuple(params.values()), bindings={}))
 
 
 def activation_gradient(layer: ConvLayer) -> Cost:
