@@ -73,6 +73,18 @@ def test_costs_add_up_and_a_mac_is_two_flops():
     assert total.flops == 30
 
 
+def test_a_mac_multiplies_once_unless_the_rule_says_otherwise():
+    assert Cost(macs=10).multiplications == 10
+    fewer = Cost(macs=10, multiplications=3)
+    assert (fewer + Cost(5, 1)) == Cost(15, 1, 8) != Cost(15, 1)
+    assert Cost(macs=10, multiplications=0).multiplications == 0
+    work = Work.total([Work(fewer), Work(Cost(1))])
+    assert (work.multiplications, work.counted_multiplications, work.to_json()["multiplications"]) == (4, 4, 4)
+    unknown = Work(fewer, uncounted=("mystery",))
+    assert (unknown.counted_multiplications, unknown.to_json()["multiplications"]) == (None, None)
+    assert unknown.totals()["multiplications"] == 3
+
+
 CONVOLUTIONS = [
     # batch, channels, size, filters, kernel, stride, padding, dilation, groups
     (1, 1, (5, 5), 1, (3, 3), (1, 1), (0, 0), (1, 1), 1),
