@@ -207,8 +207,15 @@ def test_winograds_bound_by_hand():
     assert bounds.weight == 16 * gamma(8 + 3 + 3 + 4, U)
 
 
-def test_larger_tiles_amplify_more():
+def test_constants_that_are_not_exact_round_too():
+    """F(4x4, 3x3): rows of the weight's matrix hold sixths, 9 terms, each a rounded constant and a rounded product."""
     assert amplification(cook_toom(4, 3)) == Fraction(88, 3)
+    bounds = bilinear(layer_of(ConvCase(1, 5, (6, 6), 7, (3, 3), bias=False)), cook_toom(4, 3), cook_toom(4, 3), 1, U)
+    weight, image, result = 8 + 1 + 1, 15, 24
+    assert bounds.result == float(Fraction(88, 3) ** 2) * gamma(weight + image + result + 5, U)
+
+
+def test_larger_tiles_amplify_more():
     growing = [amplification(cook_toom(tile, 3)) for tile in (1, 2, 4, 6)]
     assert growing == sorted(growing)
 

@@ -12,7 +12,7 @@ from convir.passes.assign_layout import AssignLayout
 from convir.passes.cost import Cost, Work, work_of
 from convir.passes.cost.activation import PER_ELEMENT
 from convir.passes.differentiate import Differentiate
-from convir.passes.eliminate import EliminateCommonSubexpressions, EliminateDeadCode
+from convir.passes.eliminate import EliminateCommonSubexpressions
 from convir.passes.liveness import Kernels, steps
 from convir.passes.lower_conv.bounds import unit_roundoff
 from convir.passes.lower_conv.layer import WEIGHT, ConvLayer
@@ -116,7 +116,7 @@ def executed(strategy: Strategy, layer: ConvLayer, after: Sequence[Pass] = ()) -
     if reason is not None:
         raise UnsupportedError(f"the strategy {strategy.name} cannot compute {layer}: it {reason}")
     graph = rewrite(differentiated(layer), strategy.lower, "lower_conv")
-    settle: list[Pass] = [AssignLayout(), AbsorbTransposes(), EliminateCommonSubexpressions(), EliminateDeadCode()]
+    settle: list[Pass] = [AssignLayout(), AbsorbTransposes(), EliminateCommonSubexpressions()]
     for transform in (*settle, *after):
         graph = transform(graph)
     if layer.frozen:
