@@ -20,11 +20,10 @@ from support.graphs import assert_close, interpret, joint, results
 from support.rounding import DRAWS, exact_parts, excess, values_of
 
 import convir
-from convir import UnsupportedError
 from convir.ir.cook_toom import cook_toom
 from convir.passes.assign_layout import AssignLayout
 from convir.passes.lower_conv import LowerConv, Strategy, strategy
-from convir.passes.lower_conv.bounds import amplification, bilinear, fourier, gamma, summed, unit_roundoff
+from convir.passes.lower_conv.bounds import amplification, bilinear, gamma, summed, unit_roundoff
 
 U = unit_roundoff("float32")
 SUMMING = ["im2col", "toeplitz", "direct", "pointwise", "depthwise", "shift_gemm", "im2col_tiled"]
@@ -218,67 +217,6 @@ def test_constants_that_are_not_exact_round_too():
 def test_larger_tiles_amplify_more():
     growing = [amplification(cook_toom(tile, 3)) for tile in (1, 2, 4, 6)]
     assert growing == sorted(growing)
-
-
-# Fast Fourier transforms.
-
-SMOOTH = [4, 5, 6, 8, 9, 11, 12, 14, 15, 16, 20, 21, 22, 25, 27, 32, 33, 35, 36, 40, 48, 49, 50, 60, 64, 96, 121, 128]
-
-
-def convolved(x: np.ndarray, w: np.ndarray, transform: tuple[int, int]) -> np.ndarray:
-    """Cross-correlation (C, H, W) with (O, C, KH, KW) by real transforms in the operands' precision."""
-    rows, columns = x.shape[1] - w.shape[2] + 1, x.shape[2] - w.shape[3] + 1
-    image, filters = np.fft.rfft2(x, transform), np.fft.rfft2(w, transform)
-    products = np.einsum("chw,ochw->ohw", image, filters.conj())
-    return np.fft.irfft2(products, transform)[:, :rows, :columns]
-
-
-def directly(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """The same as sums over windows, in float64."""
-    windows = np.lib.stride_tricks.sliding_window_view(x.astype("float64"), w.shape[2:], (1, 2))
-    return np.einsum("chwkl,ockl->ohw", windows, w.astype("float64"))
-
-
-@given(
-    transform=st.tuples(st.sampled_from(SMOOTH), st.sampled_from(SMOOTH)),
-    kernel=st.tuples(st.integers(1, 7), st.integers(1, 7)),
-    channels=st.integers(1, 9),
-    draw=st.sampled_from([*DRAWS, "one pixel"]),
-    seed=st.integers(0, 99),
-)
-@settings(max_examples=60)
-def test_rounding_of_fast_fourier_transforms_is_within_the_bound(transform, kernel, channels, draw, seed):
-    """The image fills the plane: what wraps around is cut off."""
-    rng = np.random.default_rng(seed)
-    kernel = tuple(min(k, n) for k, n in zip(kernel, transform, strict=True))
-    x, w = (
-        rng.standard_normal((channels, *transform), "float32"),
-        rng.standard_normal((2, channels, *kernel), "float32"),
-    )
-    if draw == "positive":
-        x, w = np.abs(x), np.abs(w)
-    if draw == "one pixel":
-        x *= rng.uniform(size=x.shape) > 0.95
-        w *= rng.uniform(size=w.shape) > 0.8
-    found = convolved(x, w, transform)
-    assert found.dtype == "float32"
-    scale = np.abs(x).max() * np.abs(w).sum((1, 2, 3), dtype="float64").max()
-    assert np.abs(found - directly(x, w)).max() <= fourier(transform, prod(transform), channels, U) * scale
-
-
-def test_the_bound_of_fourier_transforms_grows_with_the_plane_and_the_sum():
-    assert fourier((8, 8), 64, 1, U) < fourier((16, 8), 64, 1, U) < fourier((16, 8), 128, 1, U)
-    assert fourier((8, 8), 64, 1, U) < fourier((8, 8), 64, 50, U)
-    assert fourier((9, 8), 64, 1, U) > fourier((8, 8), 64, 1, U), "odd factors multiply and add"
-    assert 20 * U < fourier((1, 2), 1, 1, U) < 100 * U
-
-
-@pytest.mark.parametrize("length", [13, 26, 37 * 8])
-def test_lengths_that_libraries_transform_by_other_means_have_no_bound(length):
-    with pytest.raises(
-        UnsupportedError, match=rf"length {length} has a prime factor over 11.*transform a longer plane"
-    ):
-        fourier((8, length), 64, 1, U)
 
 
 def test_double_precision_agrees_far_better():

@@ -19,23 +19,20 @@ of n.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from math import inf, prod, sqrt
 
 import numpy as np
 
-from convir.ir import UnsupportedError
 from convir.ir.cook_toom import CookToom, Matrix
-from convir.ir.ops.window import Pair
 from convir.passes.cost.winograd import transposed
 from convir.passes.lower_conv.layer import ConvLayer
 from convir.passes.lower_conv.parts import Parts
 
-#: The largest prime factor of a transform's length for which :func:`fourier` holds: pocketfft divides such lengths by
-#: their factors, and computes others by way of a convolution (Bluestein).
-LARGEST_FACTOR = 11
+#: The unit roundoff of float64, in which constants are made.
+DOUBLE = 2.0**-53
 
 
 def unit_roundoff(dtype: str) -> float:
@@ -136,66 +133,52 @@ def _is_power_of_two(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-def fourier(transform: Pair, pixels: int, terms: int, unit_roundoff: float) -> float:
-    """For convolution by fast Fourier transforms: ``y = F^-1 [sum of F(a) * F(b)]``, F over a plane.
+def fourier(
+    image: Sequence[int], kernel: Sequence[int], inverse: Sequence[int], pixels: int, terms: int, unit_roundoff: float
+) -> float:
+    """For convolution by Fourier transforms, fast or not: ``y = F^-1 [sum of F(a) * F(b)]``, F over a plane.
 
     The bound is a multiple of ``max|a| * sum|b|``: a is the image (or for its gradient the cotangent) and b the weight;
-    for the weight's gradient a is the image and b the cotangent. One that is added to y, a bias, is one term more.
+    for the weight's gradient a is the image and b the cotangent. A bias is one term more.
 
-    A transform is a product of sparse matrices, one for each prime factor p of its length (radices 4 and 8 are two and
-    three factors of 2), and diagonal ones of twiddle factors. A complex addition has the relative error u, a complex
-    product ``sqrt(2)*gamma(2)`` (Higham, lemma 3.5), and a twiddle factor, made in float64 or from two that a library
-    gives to a unit in the last place each, ``gamma(7)``. Factors of 2 only add. Of an odd p, real and imaginary parts
-    of p terms pass through ``(p-1)/2 + 4`` roundings, and the two coefficients of a term are sqrt(2) together at most.
-    So (Gentleman and Sande, *Fast Fourier Transforms: for fun and profit*, 1966, and Higham, theorem 24.2, for mixed
-    radices), with e the product over all factors of what they and their twiddles multiply by, less 1:
+    A transform is made of steps, each a matrix whose elements have modulus 1, or 0, and which is a unitary one but for
+    a factor: that of p samples for a whole axis, or for a part of it (Cooley and Tukey's factors, of radix p), or a
+    diagonal of twiddle factors (p = 1). A step adds up p complex products for each result, in real arithmetic ``2p``
+    terms for each part, so the error of a result is at most ``e = sqrt(2) * gamma(2p)``, and that of the rounded
+    constants, times the sum of the moduli of its operands (Higham, lemma 3.5). So, as Gentleman and Sande, *Fast
+    Fourier Transforms: for fun and profit*, 1966, and Higham, theorem 24.2, for any radices:
 
-    - ``|F(b)~ - F(b)| <= e_1 * sum|b|`` for each frequency, since a path through the transform has modulus 1;
-    - ``||F(a)~ - F(a)|| <= e_2 * ||F(a)||``, where an odd factor costs sqrt(p) more, the norm of its matrix of moduli
-      over that of the matrix.
+    - ``|F(b)~ - F(b)| <= e_1 * sum|b|`` for each frequency, ``1 + e_1`` the product of ``1 + e`` over the steps, since
+      paths through a transform have modulus 1;
+    - ``||F(a)~ - F(a)|| <= e_2 * ||F(a)||``, ``1 + e_2`` the product of ``1 + sqrt(p)*e``, since the matrix of a step's
+      moduli has a norm sqrt(p) times as large as the step; and so the inverse, with e_4.
 
-    Products and their sum over ``terms`` add ``e_3 = sqrt(2) * gamma(2*terms)`` (real arithmetic in any order), the
-    inverse e_2 again, and its scaling, once a dimension, gamma(4). As ``|F(b)| <= sum|b|`` and ``||a|| <= sqrt(pixels)
-    * max|a|``, no element is further from the exact one than the norm of the difference of the planes::
+    Products and their sum over ``terms`` add ``e_3 = sqrt(2) * gamma(2*terms)``. As ``|F(b)| <= sum|b|`` and ``||a|| <=
+    sqrt(pixels) * max|a|``, no element is further from the exact one than the norm of the difference of the planes::
 
-        sqrt(pixels) * ((1 + e_1) (1 + e_2)^2 (1 + e_3) (1 + gamma(4)) - 1) * max|a| * sum|b|
+        sqrt(pixels) * ((1 + e_1) (1 + e_2) (1 + e_3) (1 + e_4) - 1) * max|a| * sum|b|
 
     The root is the price of a norm: a transform may gather the error of the whole plane in one pixel.
 
     Args:
-        transform: rows and columns of the planes that are transformed, zeros included.
-        pixels: pixels of a plane of ``a``, without those zeros, at most.
+        image: p of each step that transforms ``a``, rows and columns.
+        kernel: the same of ``b``.
+        inverse: the same of the inverse; a division of its own by the size is one of 1.
+        pixels: pixels of a plane of ``a``, without zeros around it.
         terms: planes that are added up before the inverse: C/groups, O/groups, or for the weight's gradient N.
         unit_roundoff: u.
-
-    Raises:
-        UnsupportedError: a length with a prime factor over LARGEST_FACTOR, which libraries transform by other means.
     """
-    factors = [factor for length in transform for factor in _prime_factors(length)]
-    product = sqrt(2) * gamma(2, unit_roundoff)
-    turned = (1 + gamma(7, unit_roundoff)) * (1 + product)
-    by_sum = prod((1 + _butterfly(p, unit_roundoff)) * turned for p in factors)
-    by_norm = prod((1 + _butterfly(p, unit_roundoff) * (sqrt(p) if p > 2 else 1)) * turned for p in factors)
-    products = 1 + sqrt(2) * gamma(2 * terms, unit_roundoff)
-    return sqrt(pixels) * (by_sum * by_norm**2 * products * (1 + gamma(4, unit_roundoff)) - 1)
+    e_1 = prod(1 + _step(p, unit_roundoff) for p in kernel)
+    e_2, e_4 = (prod(1 + sqrt(p) * _step(p, unit_roundoff) for p in steps) for steps in (image, inverse))
+    e_3 = 1 + sqrt(2) * gamma(2 * terms, unit_roundoff)
+    return sqrt(pixels) * (e_1 * e_2 * e_3 * e_4 - 1)
 
 
-def _butterfly(factor: int, unit_roundoff: float) -> float:
-    """Error of each sum of a factor's terms, over the sum of their moduli."""
-    if factor == 2:
-        return unit_roundoff
-    return sqrt(2) * gamma((factor - 1) // 2 + 4, unit_roundoff)
+def _step(samples: int, unit_roundoff: float) -> float:
+    """Error of each result of a step, over the sum of its operands' moduli.
 
-
-def _prime_factors(length: int) -> Iterable[int]:
-    rest, factor = length, 2
-    while rest > 1:
-        while rest % factor == 0:
-            yield factor
-            rest //= factor
-        factor += 1
-        if rest > 1 and factor > LARGEST_FACTOR:
-            raise UnsupportedError(
-                f"a transform of length {length} has a prime factor over {LARGEST_FACTOR}, for which there is no bound "
-                "of the rounding; transform a longer plane, of smaller factors"
-            )
+    Roots of unity are made in float64, where an angle up to 2*pi that is rounded three times and its sine and cosine,
+    to a unit in the last place, leave them within 22 units of roundoff; they are rounded, and maybe scaled, once more.
+    """
+    constant = 2 * unit_roundoff + 22 * DOUBLE
+    return sqrt(2) * ((1 + constant) * (1 + gamma(2 * samples, unit_roundoff)) - 1)
