@@ -21,7 +21,7 @@ from convir.passes.differentiate import Differentiate
 from convir.passes.fuse_regions import FuseRegions
 from convir.passes.lower_conv import ConvLayer, LowerConv, Strategy, im2col_tiled, stated, strategy
 from convir.passes.lower_conv.im2col import patch_bytes
-from convir.passes.lower_conv.stated import activation_gradient, executed
+from convir.passes.lower_conv.stated import activation_gradient, executed, total_cost
 from convir.passes.memory import plan_memory
 from convir.runtime import NUMPY, kernels_for
 
@@ -38,8 +38,8 @@ def lowered(strategy: Strategy, layer: ConvLayer) -> Graph:
 
 
 def formula(strategy: Strategy, layer: ConvLayer) -> Cost:
-    parts = strategy.operations(layer).computed(layer)
-    return sum(parts.values(), activation_gradient(layer))
+    """Of all parts, each by itself."""
+    return sum(strategy.operations(layer).computed(layer).values(), activation_gradient(layer))
 
 
 def counted(strategy: Strategy, layer: ConvLayer) -> Cost:
@@ -86,11 +86,11 @@ def test_formulas_follow_the_blocks_of_rows(monkeypatch, block_bytes):
 
 @by_strategy
 def test_what_runs_has_the_operations_that_the_formulas_give(strategy):
-    """Forward and backward by themselves, laid out; what both need is computed twice, as the formulas count it."""
+    """Forward and backward laid out; what both need is computed twice, and what both gradients need once."""
     for case in cases_for(strategy):
-        for layer in (layer_of(case, frozen=True), layer_of(case, ("image", "weight"))):
+        for layer in (layer_of(case, frozen=True), *(layer_of(case, gradients) for gradients in GRADIENTS)):
             work = Work.total(work_of(node) for graph in executed(strategy, layer) for node in graph.nodes)
-            assert work.cost == stated(strategy, layer).cost, layer
+            assert work.cost == total_cost(strategy, layer), layer
 
 
 class Random:
@@ -221,6 +221,26 @@ def test_shift_gemm_needs_no_more_for_a_larger_kernel(batch, gradients):
     assert patches[7] - patches[3] == 40 * batch * 4 * 64 * 64 * 4 > 10 * (said[7].scratch_bytes)
     live = stated(strategy("shift_gemm"), replace(said[7].layer, frozen=False), NUMPY)
     assert 0 <= live.scratch_bytes - said[7].scratch_bytes <= said[7].layer.weight.nbytes
+
+
+@pytest.mark.parametrize("gradients", GRADIENTS)
+def test_fourier_transforms_multiply_as_often_whatever_the_kernel(gradients):
+    """Data with data; the transforms multiply by constants."""
+    said = {}
+    for kernel in (1, 5, 9):
+        layer = layer_of(ConvCase(2, 3, (18 - kernel // 2,) * 2, 4, (kernel, kernel), padding=(kernel // 2,) * 2))
+        said[kernel] = stated(strategy("fft"), replace(layer, gradients=gradients))
+    (multiplications,) = {each.multiplications for each in said.values()}
+    assert multiplications == 4 * 18 * 10 * 3 * 4 * 2 * (1 + len(gradients))
+    assert all(each.cost.macs > each.multiplications for each in said.values())
+
+
+def test_both_gradients_share_the_spectrum_of_the_cotangent():
+    fft = strategy("fft")
+    alone = {gradients: stated(fft, layer_of(ConvCase(), gradients)).cost for gradients in GRADIENTS}
+    forward, image, weight, both = alone.values()
+    assert both == image + weight - forward - fft.shared(layer_of(ConvCase()))
+    assert fft.shared(layer_of(ConvCase())).macs > 0
 
 
 def test_gradients_of_direct_multiply_zeros_with_a_stride():

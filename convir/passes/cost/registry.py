@@ -50,6 +50,11 @@ class Cost:
         """
         return 2 * self.macs
 
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            self.macs - other.macs, self.pointwise - other.pointwise, self.multiplications - other.multiplications
+        )
+
     def __add__(self, other: Cost) -> Cost:
         return Cost(
             self.macs + other.macs, self.pointwise + other.pointwise, self.multiplications + other.multiplications

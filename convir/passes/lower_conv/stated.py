@@ -31,7 +31,10 @@ class Statement:
     Attributes:
         strategy: its name.
         layer: the problem.
-        operations: scalar operations of each part, by the strategy's formula; see :attr:`cost` for their sum.
+        operations: scalar operations of each part by itself, by the strategy's formula.
+        cost: operations of all parts that the layer computes and of its activation's gradient. What both gradients
+            share counts once. What forward and backward share counts twice: it is computed again rather than kept, as
+            long as it takes more memory than what it is computed from (one Winograd tile by itself takes as much).
         error_bound: what rounding costs each part at most, as a multiple of its scale: see
             :mod:`convir.passes.lower_conv.bounds`.
         scratch_bytes: bytes of what is neither image, weight, result nor gradient, of the step at which it is most.
@@ -42,15 +45,11 @@ class Statement:
     strategy: str
     layer: ConvLayer
     operations: Parts[Cost]
+    cost: Cost
     error_bound: Parts[float]
     scratch_bytes: int
     peak_bytes: int
     bytes_moved: int
-
-    @property
-    def cost(self) -> Cost:
-        """Operations of all parts that the layer computes, and of its activation's gradient."""
-        return sum(self.operations.computed(self.layer).values(), activation_gradient(self.layer))
 
     @property
     def flops(self) -> int:
@@ -97,11 +96,18 @@ def stated(
         strategy.name,
         layer,
         strategy.operations(layer),
+        total_cost(strategy, layer),
         strategy.error_bound(layer, unit_roundoff(layer.image.dtype)),
         _most_scratch(plan),
         plan.peak_bytes,
         Work.total(work_of(node) for graph in graphs for node in graph.nodes).bytes_moved,
     )
+
+
+def total_cost(strategy: Strategy, layer: ConvLayer) -> Cost:
+    """:attr:`Statement.cost`, by the formulas alone."""
+    parts = sum(strategy.operations(layer).computed(layer).values(), activation_gradient(layer))
+    return parts - strategy.shared(layer) if len(layer.gradients) > 1 else parts
 
 
 def executed(strategy: Strategy, layer: ConvLayer, after: Sequence[Pass] = ()) -> tuple[Graph, ...]:

@@ -48,6 +48,15 @@ def pays_always(op: ConvOp, image: TensorType, weight: TensorType) -> bool:
 #: gradient, which is no strategy's. Taken from shapes, never from a graph: tests count a lowered graph and compare.
 Operations = Callable[["ConvLayer"], Parts[Cost]]
 
+#: ``shared(layer)``: of these, what is the same for both gradients, and runs once where both are computed.
+Shared = Callable[["ConvLayer"], Cost]
+
+
+def shares_nothing(layer: ConvLayer) -> Cost:
+    """For strategies whose gradients have no arithmetic in common."""
+    return Cost()
+
+
 #: ``error_bound(layer, unit_roundoff)``: how far rounding takes an element from its exact value at most, as a multiple
 #: of the scale of its part, see :mod:`convir.passes.lower_conv.bounds`. Derived, never fitted.
 ErrorBound = Callable[["ConvLayer", float], Parts[float]]
@@ -66,6 +75,7 @@ class Strategy:
         refuses: why it cannot compute a convolution. A convolution and its gradients are refused together; the
             rewrites are called for what is not refused only.
         pays: whether it is worth preferring for a convolution, where a backend lists it before others.
+        shared: what of that both gradients share, in closed form.
         operations: what it executes, in closed form.
         error_bound: what rounding costs it at most, derived.
     """
@@ -77,6 +87,7 @@ class Strategy:
     grad_weight: Lower
     refuses: Refuses = takes_every
     pays: Pays = pays_always
+    shared: Shared = shares_nothing
     operations: Operations = field(kw_only=True)
     error_bound: ErrorBound = field(kw_only=True)
 
