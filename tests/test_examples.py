@@ -22,6 +22,10 @@ RUNS = {
     ),
     "custom_pass.py": ([], ["# multiply_by_reciprocal (", "mul(", "conv.weight, conv.bias, x"]),
     "backends.py": (["--threads", "2", "--calls", "2"], ["numpy: 2 tiles of 32 samples on 2 threads", "us a call"]),
+    "what_strategies_state.py": (
+        ["--layer", "8,8,3,12", "--batch", "2", "--seen"],
+        ["winograd_4x4", "below the bound"],
+    ),
     "tour.py": (["--budget", "0.1", "--epochs", "1"], ["conv1.weight", "im2col is ", "The tour took"]),
 }
 
@@ -102,6 +106,12 @@ def test_without_numba_the_backends_example_says_so(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "Numba is not installed" in done.stdout
     assert [line.split()[0] for line in done.stdout.splitlines()[-1:]] == ["numpy"]
+
+
+def test_the_documentation_has_the_table_that_the_example_prints():
+    command = [sys.executable, str(EXAMPLES / "what_strategies_state.py")]
+    printed = subprocess.run(command, text=True, capture_output=True, check=True).stdout
+    assert printed.strip() in (EXAMPLES.parent / "docs" / "strategies.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -74,11 +74,6 @@ def predicted_seconds(contender: Contender, layer: ConvLayer | None) -> float | 
     return None
 
 
-def multiplications(work: Work) -> int | None:
-    """Multiplications of data with data; None where an op has no cost rule."""
-    return work.counted_macs
-
-
 def _layer_row(name: str, op: str, entrant: Entrant, layer: ConvLayer | None, alone: Alone | None) -> ComparisonRow:
     compiled = entrant.whole.compiled
     work = next((row.lowered for row in compiled.cost.rows if row.name == name), None) or Work()
@@ -97,7 +92,7 @@ def _row(entrant: Entrant, name: str | None, op: str, work: Work, use: _Use, sec
         op=op,
         lowering=entrant.lowering,
         flops=work.counted_flops,
-        multiplications=multiplications(work),
+        multiplications=work.counted_multiplications,
         bytes_moved=work.bytes_moved,
         intensity=work.intensity,
         scratch_bytes=use.scratch,

@@ -15,6 +15,7 @@ SCHEMA = "convir.cost/1"
 CONVENTIONS = (
     "1 MAC = 2 FLOPs. MACs: multiply-accumulates of convolutions and matrix products, padding included. "
     "Pointwise: every other scalar operation, comparison or elementary function, one each; not part of FLOPs. "
+    "Multiplications: of data with data, one a MAC unless a column says otherwise. "
     "Bytes: each operand read once, each result written once; views move nothing."
 )
 
@@ -155,11 +156,11 @@ class CostReport:
         """The report as a dict of plain types.
 
         ``schema``, ``graph``, ``conventions``; ``rows``, each with ``name, op, scope, type, parameters,
-        parameter_bytes, shared_with, in_model``, the work ``macs, flops, pointwise, bytes_read, bytes_written,
-        intensity, nodes, uncounted`` and the same under ``lowered`` (or null); ``totals``: the work, ``parameters,
-        parameter_bytes, peak_bytes, training_peak_bytes``, and under ``lowered`` (or null) the work of all lowered
-        graphs with that of each by name under ``parts``. Bytes are bytes; what a row cannot count is null, and a total
-        is the sum of what was counted, with the rest named in ``uncounted``.
+        parameter_bytes, shared_with, in_model``, the work ``macs, flops, pointwise, multiplications, bytes_read,
+        bytes_written, intensity, nodes, uncounted`` and the same under ``lowered`` (or null); ``totals``: the work,
+        ``parameters, parameter_bytes, peak_bytes, training_peak_bytes``, and under ``lowered`` (or null) the work of
+        all lowered graphs with that of each by name under ``parts``. Bytes are bytes; what a row cannot count is null,
+        and a total is the sum of what was counted, with the rest named in ``uncounted``.
         """
         return {
             "schema": SCHEMA,

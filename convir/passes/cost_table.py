@@ -12,6 +12,9 @@ from convir.passes.cost_report import CONVENTIONS, CostReport, CostRow
 _NONE = "-"
 _UNKNOWN = "?"
 
+#: What the columns are called that are shown only where they say something that MACs do not.
+_MULTIPLICATIONS = "multiplications"
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -24,7 +27,10 @@ class _Entry:
 
 def cost_table(report: CostReport) -> TextTable:
     """A row for each node; with lowered graphs, the model's figures and the executed ones side by side."""
-    entries = _NAMES + (_MODEL if report.lowered is None else _side_by_side(report))
+    figures = _MODEL if report.lowered is None else _side_by_side(report)
+    if _one_a_mac(report):
+        figures = tuple(entry for entry in figures if not entry.column.name.startswith(_MULTIPLICATIONS))
+    entries = _NAMES + figures
     return TextTable(
         columns=[entry.column for entry in entries],
         rows=[[entry.cell(row) for entry in entries] for row in report.rows],
@@ -69,6 +75,12 @@ def _all_executed(report: CostReport) -> Work:
     return report.lowered or Work()
 
 
+def _one_a_mac(report: CostReport) -> bool:
+    """Whether every row has as many multiplications as MACs, as executed too."""
+    works = [work for row in report.rows for work in (row.model, _executed(row))]
+    return all(work.multiplications == work.macs for work in works)
+
+
 def _phases(report: CostReport) -> tuple[str, str]:
     """What the model's and the lowered columns count; empty where both count the same."""
     names = [name for name, _ in report.lowered_parts]
@@ -104,6 +116,11 @@ _NAMES = (
 _MODEL = (
     _Entry(_right("MACs"), lambda row: count_cell(row.macs), lambda report: count_cell(report.macs)),
     _Entry(_right("FLOPs", 5), lambda row: count_cell(row.flops), lambda report: count_cell(report.flops)),
+    _Entry(
+        _right(_MULTIPLICATIONS),
+        lambda row: count_cell(row.model.counted_multiplications),
+        lambda report: count_cell(report.model.multiplications),
+    ),
     _Entry(_right("pointwise"), lambda row: count_cell(row.pointwise), lambda report: count_cell(report.pointwise)),
     _Entry(_right("read", 4), lambda row: bytes_cell(row.bytes_read), lambda report: bytes_cell(report.bytes_read)),
     _Entry(
@@ -120,6 +137,16 @@ _SIDE_BY_SIDE = (
         _right("FLOPs\nas lowered"),
         lambda row: count_cell(_executed(row).counted_flops),
         lambda report: count_cell(_all_executed(report).flops),
+    ),
+    _Entry(
+        _right(f"{_MULTIPLICATIONS}\nmodel"),
+        lambda row: count_cell(row.model.counted_multiplications),
+        lambda report: count_cell(report.model.multiplications),
+    ),
+    _Entry(
+        _right(f"{_MULTIPLICATIONS}\nas lowered"),
+        lambda row: count_cell(_executed(row).counted_multiplications),
+        lambda report: count_cell(_all_executed(report).multiplications),
     ),
     _Entry(
         _right("pointwise\nmodel", 3),
@@ -159,8 +186,9 @@ def _totals(report: CostReport) -> list[str]:
 
 
 def _work_line(work: Work) -> str:
+    products = "" if work.multiplications == work.macs else f"{work.multiplications:,} {_MULTIPLICATIONS}, "
     return (
-        f"{work.macs:,} MACs = {work.flops:,} FLOPs, {work.pointwise:,} pointwise, "
+        f"{work.macs:,} MACs = {work.flops:,} FLOPs, {products}{work.pointwise:,} pointwise, "
         f"{format_bytes(work.bytes_read)} read, {format_bytes(work.bytes_written)} written"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ import convir
 from convir import UnsupportedError, nn
 from convir.ir import Graph, TensorType
 from convir.ir.ops import Conv2d, ConvOp
-from convir.passes.lower_conv import LowerConv, Strategy, strategy
+from convir.passes.lower_conv import LowerConv, strategy
 from convir.passes.lower_conv.strategy import takes_every
 
 NAIVE = strategy("naive")
@@ -27,7 +28,7 @@ def refuses_five_channels(op: ConvOp, image: TensorType, weight: TensorType) -> 
 
 
 #: Leaves convolutions of five channels as they are, and takes no others.
-FIVE = Strategy("five", "for tests", NAIVE.conv2d, NAIVE.grad_input, NAIVE.grad_weight, refuses_five_channels)
+FIVE = replace(NAIVE, name="five", summary="for tests", refuses=refuses_five_channels)
 
 
 class Net(nn.Module):

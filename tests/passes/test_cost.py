@@ -73,6 +73,18 @@ def test_costs_add_up_and_a_mac_is_two_flops():
     assert total.flops == 30
 
 
+def test_a_mac_multiplies_once_unless_the_rule_says_otherwise():
+    assert Cost(macs=10).multiplications == 10
+    fewer = Cost(macs=10, multiplications=3)
+    assert (fewer + Cost(5, 1)) == Cost(15, 1, 8) != Cost(15, 1)
+    assert Cost(macs=10, multiplications=0).multiplications == 0
+    work = Work.total([Work(fewer), Work(Cost(1))])
+    assert (work.multiplications, work.counted_multiplications, work.to_json()["multiplications"]) == (4, 4, 4)
+    unknown = Work(fewer, uncounted=("mystery",))
+    assert (unknown.counted_multiplications, unknown.to_json()["multiplications"]) == (None, None)
+    assert unknown.totals()["multiplications"] == 3
+
+
 CONVOLUTIONS = [
     # batch, channels, size, filters, kernel, stride, padding, dilation, groups
     (1, 1, (5, 5), 1, (3, 3), (1, 1), (0, 0), (1, 1), 1),
@@ -193,6 +205,8 @@ def test_pointwise_work(op, shapes, expected):
 #: rows of windows and the column between them.
 _IMAGE, _RESULT, _RUN = (2, 4, 5, 3), (4, 2, 4, 3), (2 * 4 + 1) * 3
 _OIHW, _HWIO, _DEPTH = (4, 2, 3, 2), (3, 2, 4, 2), (4, 1, 3, 2)
+#: 7 x 6 positions: 4 frequencies of rows, twice 4 real products; then 6 x 5 complex ones.
+_PLANES = 2 * 3 * (2 * 4 * 4 * 5 + 4 * 6 * 5 * 4)
 _PATCHES = {"channels": 2, "columns": 5}
 
 CONVOLUTIONS = [
@@ -206,10 +220,10 @@ CONVOLUTIONS = [
     (ops.Im2colMatMul(**_PATCHES, activation="relu"), [_IMAGE, _OIHW, (4,)], Cost(96 * 12, 2 * 96)),
     (ops.Im2colMatMulGradInput(**_PATCHES, input_size=(4, 5)), [_RESULT, _OIHW], Cost(96 * 12, 12 * 24)),
     (ops.Im2colMatMulGradWeight(**_PATCHES, kernel_size=(3, 2)), [_RESULT, _IMAGE], Cost(96 * 12, 7 * 48)),
-    # 7 x 6 positions: 4 frequencies of rows, twice 4 real products; then 6 x 5 complex ones.
-    (ops.Dft2d((7, 6)), [_IMAGE], Cost(2 * 3 * (2 * 4 * 4 * 5 + 4 * 6 * 5 * 4))),
-    (ops.Idft2d((7, 6), samples=(4, 5)), [(4, 6, 2, 3, 2)], Cost(2 * 3 * (2 * 4 * 4 * 5 + 4 * 6 * 5 * 4))),
-    (ops.Idft2d((1, 1), activation="sigmoid"), [(1, 1, 2, 3, 2), (2,)], Cost(6 * (2 + 4), 6 * (1 + 4))),
+    # Constants multiply, in all transforms.
+    (ops.Dft2d((7, 6)), [_IMAGE], Cost(_PLANES, multiplications=0)),
+    (ops.Idft2d((7, 6), samples=(4, 5)), [(4, 6, 2, 3, 2)], Cost(_PLANES, multiplications=0)),
+    (ops.Idft2d((1, 1), activation="sigmoid"), [(1, 1, 2, 3, 2), (2,)], Cost(6 * (2 + 4), 6 * (1 + 4), 0)),
     (ops.ComplexMatMul(), [(5, 2, 4, 2), (5, 4, 3, 2)], Cost(4 * 5 * 2 * 4 * 3)),
     (ops.ComplexMatMul(transpose_a=True), [(5, 4, 2, 2), (5, 4, 3, 2)], Cost(4 * 5 * 2 * 4 * 3)),
 ]

@@ -1,6 +1,7 @@
 """Costs of Fourier transforms that are computed as matrix products, and of the products between them.
 
-A complex number times a real one is 2 MACs, times a complex one 4.
+A complex number times a real one is 2 MACs, times a complex one 4. Those of the transforms multiply by constants and
+are no multiplications of data with data.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ def _transform(op: DftOp, image: Shape) -> int:
 @cost_rule(Dft2d)
 def dft2d(op: Dft2d, operands: Types, results: Types) -> Cost:
     """MACs of W real lines and F complex ones for each channel and sample, see FourierAxis.macs."""
-    return Cost(_transform(op, operands[0].shape))
+    return Cost(_transform(op, operands[0].shape), multiplications=0)
 
 
 @cost_rule(Idft2d)
 def idft2d(op: Idft2d, operands: Types, results: Types) -> Cost:
     """As many MACs as the transform of its result; pointwise an addition for the bias, and the fused activation."""
     (result,) = results
-    return Cost(_transform(op, result.shape)) + epilogue(op.activation, result.size, len(operands) > 1)
+    transform = Cost(_transform(op, result.shape), multiplications=0)
+    return transform + epilogue(op.activation, result.size, len(operands) > 1)
 
 
 @cost_rule(ComplexMatMul)

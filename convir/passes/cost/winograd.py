@@ -29,7 +29,8 @@ def sandwich(rows: Matrix, columns: Matrix) -> int:
     return operations(rows) * len(columns[0]) + operations(columns) * len(rows)
 
 
-def _transposed(matrix: Matrix) -> Matrix:
+def transposed(matrix: Matrix) -> Matrix:
+    """Columns as rows."""
     return tuple(zip(*matrix, strict=True))
 
 
@@ -52,7 +53,7 @@ def winograd_output(op: WinogradOutput, operands: Types, results: Types) -> Cost
 def winograd_output_grad(op: WinogradOutputGrad, operands: Types, results: Types) -> Cost:
     """``A dy A^T`` for each filter of each tile."""
     rows, columns = op.matrices
-    work = sandwich(_transposed(rows.output), _transposed(columns.output))
+    work = sandwich(transposed(rows.output), transposed(columns.output))
     return Cost(pointwise=results[0].size // op.places * work)
 
 
@@ -62,6 +63,6 @@ def winograd_weight(op: WinogradOp, operands: Types, results: Types) -> Cost:
     rows, columns = op.matrices
     pair = (rows.weight, columns.weight)
     if isinstance(op, WinogradWeightGrad):
-        pair = (_transposed(rows.weight), _transposed(columns.weight))
+        pair = (transposed(rows.weight), transposed(columns.weight))
     transformed = (operands if isinstance(op, WinogradWeightGrad) else results)[0]
     return Cost(pointwise=transformed.size // op.places * sandwich(*pair))

@@ -49,6 +49,11 @@ class Work:
         return self.cost.pointwise
 
     @property
+    def multiplications(self) -> int:
+        """Multiplications of data with data, see :class:`~convir.passes.cost.Cost`."""
+        return self.cost.multiplications
+
+    @property
     def counted_macs(self) -> int | None:
         """:attr:`macs`, or None unless every node has a cost rule."""
         return None if self.uncounted else self.macs
@@ -62,6 +67,11 @@ class Work:
     def counted_pointwise(self) -> int | None:
         """:attr:`pointwise`, or None unless every node has a cost rule."""
         return None if self.uncounted else self.pointwise
+
+    @property
+    def counted_multiplications(self) -> int | None:
+        """:attr:`multiplications`, or None unless every node has a cost rule."""
+        return None if self.uncounted else self.multiplications
 
     @property
     def bytes_moved(self) -> int:
@@ -91,8 +101,12 @@ class Work:
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain types, with None for operations unless every node has a cost rule."""
-        counted = {"macs": self.counted_macs, "flops": self.counted_flops, "pointwise": self.counted_pointwise}
-        return self.totals() | counted
+        return self.totals() | {
+            "macs": self.counted_macs,
+            "flops": self.counted_flops,
+            "pointwise": self.counted_pointwise,
+            "multiplications": self.counted_multiplications,
+        }
 
     def totals(self) -> dict[str, Any]:
         """The same with the operations of the nodes that have a cost rule, though others have none."""
@@ -100,6 +114,7 @@ class Work:
             "macs": self.macs,
             "flops": self.flops,
             "pointwise": self.pointwise,
+            "multiplications": self.multiplications,
             "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written,
             "intensity": self.intensity,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from convir.ir import Graph, Node, Value
-from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
+from convir.ir.ops import ConvOp
 from convir.passes.lower_conv import choice as _choice
 from convir.passes.lower_conv.choice import Choice, Lowering, LoweringRow, Preference, StrategyChoice
 from convir.passes.lower_conv.decision import Candidate, Chooser, Decision
@@ -17,8 +17,10 @@ from convir.passes.lower_conv.im2col import IM2COL
 from convir.passes.lower_conv.im2col_tiled import IM2COL_TILED, im2col_tiled
 from convir.passes.lower_conv.layer import ConvLayer
 from convir.passes.lower_conv.naive import NAIVE
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.pointwise import POINTWISE
 from convir.passes.lower_conv.shift_gemm import SHIFT_GEMM
+from convir.passes.lower_conv.stated import Statement, stated
 from convir.passes.lower_conv.strategy import Lower, Strategy
 from convir.passes.lower_conv.toeplitz import TOEPLITZ
 from convir.passes.lower_conv.winograd import WINOGRAD_2X2, WINOGRAD_4X4
@@ -45,11 +47,14 @@ __all__ = [
     "LowerConv",
     "Lowering",
     "LoweringRow",
+    "Parts",
     "Preference",
+    "Statement",
     "Strategy",
     "StrategyChoice",
     "im2col_tiled",
     "lowering",
+    "stated",
     "strategy",
     "taking",
 ]
@@ -103,11 +108,4 @@ def lowering(stages: Sequence[Stage], passes: Sequence[Pass]) -> Lowering:
 
 
 def _lower(chosen: Mapping[str, Strategy], rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
-    if not isinstance(node.op, ConvOp):
-        return None
-    rules: dict[type, Lower] = {
-        Conv2d: chosen[node.origin].conv2d,
-        Conv2dGradInput: chosen[node.origin].grad_input,
-        Conv2dGradWeight: chosen[node.origin].grad_weight,
-    }
-    return rules[type(node.op)](rewriter, node, operands)
+    return chosen[node.origin].lower(rewriter, node, operands) if isinstance(node.op, ConvOp) else None

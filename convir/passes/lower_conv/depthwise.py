@@ -37,6 +37,10 @@ from convir.ir.ops import (
     DepthwiseConv2dGradInput,
     DepthwiseConv2dGradWeight,
 )
+from convir.passes.cost import Cost
+from convir.passes.lower_conv.bounds import summed
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.polyphase import from_components, to_components
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
 from convir.passes.rewrite import Rewriter
@@ -76,6 +80,17 @@ def _refuses(op: ConvOp, image: TensorType, weight: TensorType) -> str | None:
     return f"needs as many groups as there are input channels, {channels}, and has groups={op.groups}"
 
 
+def _operations(layer: ConvLayer) -> Parts[Cost]:
+    """``O * KH*KW * N * ((OH-1)*(OW+e) + OW)`` MACs, ``e = (KW-1)*D // SW``; for the weight those of the loop nest.
+
+    A run of memory goes through the ends of rows, e columns of each but the last, in which no window is.
+    """
+    batch, _, height, width = layer.result.shape
+    ends = (layer.weight.shape[3] - 1) * layer.op.dilation[1] // layer.op.stride[1]
+    macs = Cost(layer.weight.size * batch * ((height - 1) * (width + ends) + width))
+    return Parts(macs + layer.epilogue, macs, Cost(layer.macs))
+
+
 DEPTHWISE = Strategy(
     "depthwise",
     "one filter, or few, for each channel by itself: shifted multiply-adds, no product",
@@ -83,4 +98,6 @@ DEPTHWISE = Strategy(
     _lower_grad_input,
     _lower_grad_weight,
     _refuses,
+    operations=_operations,
+    error_bound=summed,
 )

@@ -21,7 +21,11 @@ from convir.ir.ops import (
     Conv2dGradInput,
     Conv2dGradWeight,
 )
+from convir.passes.cost import Cost
 from convir.passes.direct_gradient import emit_input_gradient
+from convir.passes.lower_conv.bounds import summed
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy, to_padded
 from convir.passes.rewrite import Rewriter
 
@@ -52,6 +56,22 @@ def lower_grad_input(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]
     return rewriter.emit(TO_NCHW, image)
 
 
+def _operations(layer: ConvLayer) -> Parts[Cost]:
+    """MACs of the loop nest forward and for the weight; for the image ``N*C*H*W * O/groups * KH*KW``.
+
+    That gradient computes every pixel from a whole window of the dilated cotangent: with stride S some S^2 times as
+    many MACs as the loop nest, the added ones with zeros.
+    """
+    per_pixel = layer.weight.size // layer.weight.shape[1] // layer.op.groups
+    return Parts(Cost(layer.macs) + layer.epilogue, Cost(layer.image.size * per_pixel), Cost(layer.macs))
+
+
 DIRECT = Strategy(
-    "direct", "loops over the image as it lies, no patch matrix", lower_conv2d, lower_grad_input, lower_grad_weight
+    "direct",
+    "loops over the image as it lies, no patch matrix",
+    lower_conv2d,
+    lower_grad_input,
+    lower_grad_weight,
+    operations=_operations,
+    error_bound=summed,
 )

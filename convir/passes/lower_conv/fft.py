@@ -34,8 +34,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from convir.ir import Node, Value
-from convir.ir.fourier import fast_size
+from convir.ir import Node, TensorType, Value
+from convir.ir.fourier import FourierAxis, fast_size
 from convir.ir.ops import (
     ComplexMatMul,
     Conv2d,
@@ -48,6 +48,10 @@ from convir.ir.ops import (
     Transpose,
 )
 from convir.ir.ops.window import Pair
+from convir.passes.cost import Cost
+from convir.passes.lower_conv.bounds import fourier
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
 from convir.passes.rewrite import Rewriter
 
@@ -107,9 +111,8 @@ class _Plane:
 
     @staticmethod
     def of(rewriter: Rewriter, op: ConvOp, image: tuple[int, ...]) -> _Plane:
-        """The plane for images of this size: the fastest that has room."""
-        (height, width), (rows, columns) = image, op.padding
-        return _Plane(rewriter, op, (fast_size(height + rows, real=True), fast_size(width + columns, real=False)))
+        """The plane for images of this size."""
+        return _Plane(rewriter, op, _plane_size(op, image))
 
     def image(self, image: Value) -> Value:
         """The spectrum of (N, C, H, W), as matrices (C/groups, N)."""
@@ -143,8 +146,97 @@ class _Plane:
         return self.rewriter.emit(Reshape((count, rows // groups, columns, 2)), spectrum)
 
 
+def _plane_size(op: ConvOp, image: tuple[int, ...]) -> Pair:
+    """The fastest plane that has room for images of this size."""
+    (height, width), (rows, columns) = image, op.padding
+    return fast_size(height + rows, real=True), fast_size(width + columns, real=False)
+
+
 def _negative(pair: Pair) -> Pair:
     return -pair[0], -pair[1]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The transforms of a layer, as axes of rows and of columns, and how many planes each takes.
+
+    Attributes:
+        layer: the problem.
+        plane: rows and columns of the circular plane.
+    """
+
+    layer: ConvLayer
+    plane: Pair
+
+    @staticmethod
+    def of(layer: ConvLayer) -> _Sizes:
+        return _Sizes(layer, _plane_size(layer.op, layer.image.shape[2:]))
+
+    def axes(self, type: TensorType) -> tuple[FourierAxis, FourierAxis]:
+        """Of planes that are the last two dimensions of ``type``."""
+        return Dft2d(self.plane).axes((type.shape[2], type.shape[3]))
+
+    def transform(self, type: TensorType) -> Cost:
+        """Of all planes of ``type``: W real lines and F complex ones each."""
+        rows, columns = self.axes(type)
+        lines = rows.macs * type.shape[3] + columns.macs * Dft2d(self.plane).frequencies[0]
+        return Cost(lines * type.shape[0] * type.shape[1], multiplications=0)
+
+    @property
+    def products(self) -> Cost:
+        """4 for each frequency, filter, channel of its group, and sample."""
+        filters, per_group = self.layer.weight.shape[:2]
+        return Cost(4 * prod(Dft2d(self.plane).frequencies) * filters * per_group * self.layer.image.shape[0])
+
+
+def _operations(layer: ConvLayer) -> Parts[Cost]:
+    """``4*F*NW * O * C/groups * N`` MACs, each time, and the transforms of two operands and of what comes out.
+
+    A plane takes W transforms of columns and F of rows, see FourierAxis.macs. There are C*N planes of the image, O*N of
+    the result and its cotangent, ``O*C/groups`` of the weight, which is transformed beforehand where it is frozen.
+    """
+    sizes = _Sizes.of(layer)
+    image, weight, result = (sizes.transform(each) for each in (layer.image, layer.weight, layer.result))
+    factors = Cost() if layer.frozen else weight
+    return Parts(
+        image + factors + sizes.products + result + layer.epilogue,
+        result + factors + sizes.products + image,
+        result + image + sizes.products + weight,
+    )
+
+
+def _shared(layer: ConvLayer) -> Cost:
+    """The spectrum of the cotangent."""
+    return _Sizes.of(layer).transform(layer.result)
+
+
+def _error_bound(layer: ConvLayer, unit_roundoff: float) -> Parts[float]:
+    """See :func:`convir.passes.lower_conv.bounds.fourier`: every step is a matrix product."""
+    sizes = _Sizes.of(layer)
+    types = (layer.image, layer.weight, layer.result)
+    image, weight, result = (_added_up(sizes.axes(each)) for each in types)
+    to_image, to_weight, to_result = (_added_up_back(sizes.axes(each)) for each in types)
+    per_filter, per_channel = layer.weight.shape[1], layer.weight.shape[0] // layer.op.groups
+    seen, given = (prod(each.shape[2:]) for each in (layer.image, layer.result))
+    return Parts(
+        fourier(image, weight, to_result, seen, per_filter + layer.biased, unit_roundoff),
+        fourier(result, weight, to_image, given, per_channel, unit_roundoff),
+        fourier(image, result, to_weight, seen, layer.image.shape[0], unit_roundoff),
+    )
+
+
+def _added_up(axes: tuple[FourierAxis, FourierAxis]) -> list[int]:
+    """How many samples, then twiddled sums of them, the steps of a transform add up."""
+    found: list[int] = []
+    for axis in axes:
+        first = axis.factors[0]
+        found += [-(-axis.samples // first), first] if axis.splits else [axis.samples]
+    return found
+
+
+def _added_up_back(axes: tuple[FourierAxis, FourierAxis]) -> list[int]:
+    """How many frequencies the steps of the inverse add up, whatever is read."""
+    return [step for axis in axes for step in (axis.factors if axis.splits else (axis.size,))]
 
 
 FFT = Strategy(
@@ -153,4 +245,7 @@ FFT = Strategy(
     _lower_conv2d,
     _lower_grad_input,
     _lower_grad_weight,
+    shared=_shared,
+    operations=_operations,
+    error_bound=_error_bound,
 )

@@ -32,6 +32,10 @@ from convir.ir.ops import (
     Pad2d,
     Reshape,
 )
+from convir.passes.cost import Cost
+from convir.passes.lower_conv.bounds import summed
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
 from convir.passes.rewrite import Rewriter
 
@@ -166,4 +170,30 @@ def _from_patches(rewriter: Rewriter, geometry: _Geometry, patches: Value) -> Va
     return rewriter.emit(TO_NCHW, image)
 
 
-IM2COL = Strategy("im2col", "patch matrix and one matrix product", _lower_conv2d, _lower_grad_input, _lower_grad_weight)
+def patch_bytes(layer: ConvLayer) -> int:
+    """Bytes of the patch matrix, ``C*KH*KW * N*OH*OW * itemsize``; 0 where the image serves as one.
+
+    With a KxK kernel, stride 1 and as many outputs as inputs it is K^2 times as large as the image.
+    """
+    return layer.patches * layer.image.itemsize if _makes_patches(layer) else 0
+
+
+def operations(layer: ConvLayer) -> Parts[Cost]:
+    """MACs of the loop nest; for the image pointwise an addition for each element of the patch matrix."""
+    added = layer.patches if _makes_patches(layer) else 0
+    return Parts(Cost(layer.macs) + layer.epilogue, Cost(layer.macs, added), Cost(layer.macs))
+
+
+def _makes_patches(layer: ConvLayer) -> bool:
+    return _Geometry.of(layer.op, layer.image.shape, layer.weight.shape).needs_patches
+
+
+IM2COL = Strategy(
+    "im2col",
+    "patch matrix and one matrix product",
+    _lower_conv2d,
+    _lower_grad_input,
+    _lower_grad_weight,
+    operations=operations,
+    error_bound=summed,
+)

@@ -38,6 +38,10 @@ from convir.ir.ops import (
     Im2colMatMulGradInput,
     Im2colMatMulGradWeight,
 )
+from convir.passes.cost import Cost
+from convir.passes.lower_conv.bounds import summed
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy, from_padded, to_padded
 from convir.passes.rewrite import Rewriter
 
@@ -63,6 +67,8 @@ def im2col_tiled(budget: int = BUDGET) -> Strategy:
         partial(_lower_grad_input, budget),
         partial(_lower_grad_weight, budget),
         partial(_refuses, budget),
+        operations=partial(_operations, budget),
+        error_bound=summed,
     )
 
 
@@ -111,6 +117,26 @@ def _block(budget: int, op: ConvOp, weight: TensorType, result: TensorType, toge
     if channels >= per_group:
         channels -= channels % per_group
     return channels, min(total, numbers // (channels * taps))
+
+
+def _operations(budget: int, layer: ConvLayer) -> Parts[Cost]:
+    """MACs of the loop nest; for the image pointwise an addition for each element of the patch matrix.
+
+    For the weight, what each block of columns but the first adds to it: with c columns that fit half of the budget
+    there are ``OH / (c // (OW*N))`` blocks of rows, else ``OH * OW / (c // N)`` of pixels, else ``OH * OW * N / c`` of
+    samples, each quotient rounded up.
+    """
+    macs = Cost(layer.macs)
+    _, columns = _block(budget // 2, layer.op, layer.weight, layer.result, together=1)
+    batch, _, height, width = layer.result.shape
+    if columns >= width * batch:
+        blocks = -(-height // (columns // (width * batch)))
+    elif columns >= batch:
+        blocks = height * -(-width // (columns // batch))
+    else:
+        blocks = height * width * -(-batch // columns)
+    added = (blocks - 1) * layer.weight.size
+    return Parts(macs + layer.epilogue, Cost(layer.macs, layer.patches), Cost(layer.macs, added))
 
 
 def _refuses(budget: int, op: ConvOp, image: TensorType, weight: TensorType) -> str | None:

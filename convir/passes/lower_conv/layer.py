@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from convir.ir import Builder, Graph, Node, TensorType
 from convir.ir.ops import Constant, Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
+from convir.passes.cost import Cost
+from convir.passes.cost.activation import epilogue
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW
 
 #: What the nodes of :meth:`ConvLayer.alone` are called.
@@ -61,6 +64,31 @@ class ConvLayer:
     def result(self) -> TensorType:
         """NCHW type of the result."""
         return self.op.infer(self.image, self.weight)[0]
+
+    @property
+    def positions(self) -> int:
+        """Windows of all images: N * OH * OW, the columns of the patch matrix."""
+        return self.result.size // self.weight.shape[0]
+
+    @property
+    def taps(self) -> int:
+        """Weights of a filter: C/groups * KH * KW, the length of the dot product behind a result."""
+        return self.weight.size // self.weight.shape[0]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the loop nest; each gradient has as many."""
+        return self.result.size * self.taps
+
+    @property
+    def patches(self) -> int:
+        """Elements of the patch matrix: C * KH * KW * N * OH * OW."""
+        return self.image.shape[1] * prod(self.weight.shape[2:]) * self.positions
+
+    @property
+    def epilogue(self) -> Cost:
+        """Bias and fused activation of every result."""
+        return epilogue(self.op.activation, self.result.size, self.biased)
 
     def with_batch(self, batch: int) -> ConvLayer:
         """The same of so many images."""

@@ -16,6 +16,10 @@ from __future__ import annotations
 
 from convir.ir import Node, TensorType, Value
 from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp, MatMul, Reshape, Slice2d, Slice2dGrad
+from convir.passes.cost import Cost
+from convir.passes.lower_conv.bounds import summed
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy, from_padded, to_padded
 from convir.passes.rewrite import Rewriter
 
@@ -72,6 +76,12 @@ def _refuses(op: ConvOp, image: TensorType, weight: TensorType) -> str | None:
     return None if height == width == 1 else f"needs a 1x1 kernel, and this one is {height}x{width}"
 
 
+def _operations(layer: ConvLayer) -> Parts[Cost]:
+    """``N * OH * OW * O * C/groups`` MACs, each time."""
+    macs = Cost(layer.macs)
+    return Parts(macs + layer.epilogue, macs, macs)
+
+
 POINTWISE = Strategy(
     "pointwise",
     "1x1 convolutions as one matrix product with the image",
@@ -79,4 +89,6 @@ POINTWISE = Strategy(
     _lower_grad_input,
     _lower_grad_weight,
     _refuses,
+    operations=_operations,
+    error_bound=summed,
 )

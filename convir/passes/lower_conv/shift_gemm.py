@@ -27,7 +27,9 @@ spreads to the taps of its channel that do not see it.
 
 from __future__ import annotations
 
-from convir.ir import Node, Value
+from math import prod
+
+from convir.ir import Node, TensorType, Value
 from convir.ir.ops import (
     Conv2d,
     Conv2dGradInput,
@@ -40,6 +42,10 @@ from convir.ir.ops import (
     Transpose,
 )
 from convir.ir.ops.window import Pair
+from convir.passes.cost import Cost
+from convir.passes.lower_conv.bounds import summed
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.polyphase import from_components, to_components
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
 from convir.passes.rewrite import Rewriter
@@ -56,7 +62,7 @@ def _lower_conv2d(rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -
     op, (image, weight, *bias) = node.op, operands
     assert isinstance(op, Conv2d)
     components = to_components(rewriter, op, image, _kernel(weight))
-    rows = _block_rows(op, image, node.outputs[0], _kernel(weight))
+    rows = _block_rows(op, image.type, node.outputs[0].type, _kernel(weight))
     product = ShiftedMatMul(op.stride, op.dilation, op.groups, rows, op.activation)
     taps = rewriter.emit(_TAPS_FIRST, weight)
     return rewriter.emit(TO_NCHW, rewriter.emit(product, components, taps, *bias, name=node.name))
@@ -67,7 +73,7 @@ def _lower_grad_weight(rewriter: Rewriter, node: Node, operands: tuple[Value, ..
     op, (grad, image) = node.op, operands
     assert isinstance(op, Conv2dGradWeight)
     components = to_components(rewriter, op, image, op.kernel_size)
-    rows = _block_rows(op, image, grad, op.kernel_size)
+    rows = _block_rows(op, image.type, grad.type, op.kernel_size)
     product = ShiftedMatMulGradWeight(op.stride, op.dilation, op.groups, rows, op.kernel_size)
     taps = rewriter.emit(product, rewriter.emit(TO_CHWN, grad), components)
     return rewriter.emit(_TAPS_FIRST, taps, name=node.name)
@@ -77,7 +83,7 @@ def _lower_grad_input(rewriter: Rewriter, node: Node, operands: tuple[Value, ...
     """``conv2d_grad_input(dy, w) => crop(components^-1(shifted_matmul_grad_input(dy, transpose(w))))``"""
     op, (grad, weight) = node.op, operands
     assert isinstance(op, Conv2dGradInput)
-    rows = _block_rows(op, node.outputs[0], grad, _kernel(weight))
+    rows = _block_rows(op, node.outputs[0].type, grad.type, _kernel(weight))
     product = ShiftedMatMulGradInput(op.stride, op.dilation, op.groups, rows)
     components = rewriter.emit(product, rewriter.emit(TO_CHWN, grad), rewriter.emit(_TAPS_FIRST, weight))
     return from_components(rewriter, op, components, op.input_size, _kernel(weight))
@@ -87,12 +93,32 @@ def _kernel(weight: Value) -> Pair:
     return weight.type.shape[2], weight.type.shape[3]
 
 
-def _block_rows(op: ConvOp, image: Value, result: Value, kernel: Pair) -> int:
+def _block_rows(op: ConvOp, image: TensorType, result: TensorType, kernel: Pair) -> int:
     """As many output rows as fit BLOCK_BYTES, with all filters or all channels, whichever are more."""
-    batch, filters, rows, columns = result.type.shape
+    batch, filters, rows, columns = result.shape
     width = columns + PolyphaseOp(op.stride, op.dilation).reach(kernel)[1]
-    row = max(filters, image.type.shape[1]) * width * batch * result.type.itemsize
+    row = max(filters, image.shape[1]) * width * batch * result.itemsize
     return max(1, min(rows, BLOCK_BYTES // row))
+
+
+def _operations(layer: ConvLayer) -> Parts[Cost]:
+    """``O * C/groups * KH*KW`` MACs a column of which, with blocks of B output rows, there are
+
+    ``N * (OH*OW + (OH - OH/B) * e)``, the quotient rounded up and ``e = (KW-1)*D // SW``: the windows, and the ends of
+    rows between those of a block. Pointwise, a column: the additions of O sums of ``KH*KW`` products; for the image
+    those of ``KH*KW * C`` products to it; for the weight, what each block but the first adds to it.
+    """
+    batch, filters, height, width = layer.result.shape
+    kernel = (layer.weight.shape[2], layer.weight.shape[3])
+    blocks = -(-height // _block_rows(layer.op, layer.image, layer.result, kernel))
+    ends = (kernel[1] - 1) * layer.op.dilation[1] // layer.op.stride[1]
+    columns = batch * (height * width + (height - blocks) * ends)
+    macs, taps = layer.weight.size * columns, prod(kernel)
+    return Parts(
+        Cost(macs, (taps - 1) * filters * columns) + layer.epilogue,
+        Cost(macs, taps * layer.image.shape[1] * columns),
+        Cost(macs, (blocks - 1) * layer.weight.size),
+    )
 
 
 SHIFT_GEMM = Strategy(
@@ -101,4 +127,6 @@ SHIFT_GEMM = Strategy(
     _lower_conv2d,
     _lower_grad_input,
     _lower_grad_weight,
+    operations=_operations,
+    error_bound=summed,
 )

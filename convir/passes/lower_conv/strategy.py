@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from convir.ir import Node, TensorType, Value
-from convir.ir.ops import CHWN, NCHW, ConvOp, Transpose, permutation
+from convir.ir.ops import CHWN, NCHW, Conv2d, Conv2dGradInput, ConvOp, Transpose, permutation
+from convir.passes.cost import Cost
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.margins import emit_margins
 from convir.passes.rewrite import Rewriter
+
+if TYPE_CHECKING:
+    from convir.passes.lower_conv.layer import ConvLayer
 
 #: To the layout that lowered convolutions run in, and back to the model's.
 TO_CHWN = Transpose(permutation(NCHW, CHWN))
@@ -37,6 +43,25 @@ def pays_always(op: ConvOp, image: TensorType, weight: TensorType) -> bool:
     return True
 
 
+#: ``operations(layer)``: scalar operations of what the rewrites make of a layer alone, in closed form, each part by
+#: itself, as if nothing were shared. Without what follows from a frozen weight alone; without the activation's
+#: gradient, which is no strategy's. Taken from shapes, never from a graph: tests count a lowered graph and compare.
+Operations = Callable[["ConvLayer"], Parts[Cost]]
+
+#: ``shared(layer)``: of these, what is the same for both gradients, and runs once where both are computed.
+Shared = Callable[["ConvLayer"], Cost]
+
+
+def shares_nothing(layer: ConvLayer) -> Cost:
+    """For strategies whose gradients have no arithmetic in common."""
+    return Cost()
+
+
+#: ``error_bound(layer, unit_roundoff)``: how far rounding takes an element from its exact value at most, as a multiple
+#: of the scale of its part, see :mod:`convir.passes.lower_conv.bounds`. Derived, never fitted.
+ErrorBound = Callable[["ConvLayer", float], Parts[float]]
+
+
 @dataclass(frozen=True)
 class Strategy:
     """One way of computing a convolution: a rewrite for it and one for each of its gradients.
@@ -50,6 +75,9 @@ class Strategy:
         refuses: why it cannot compute a convolution. A convolution and its gradients are refused together; the
             rewrites are called for what is not refused only.
         pays: whether it is worth preferring for a convolution, where a backend lists it before others.
+        shared: what of that both gradients share, in closed form.
+        operations: what it executes, in closed form.
+        error_bound: what rounding costs it at most, derived.
     """
 
     name: str
@@ -59,6 +87,18 @@ class Strategy:
     grad_weight: Lower
     refuses: Refuses = takes_every
     pays: Pays = pays_always
+    shared: Shared = shares_nothing
+    operations: Operations = field(kw_only=True)
+    error_bound: ErrorBound = field(kw_only=True)
+
+    def lower(self, rewriter: Rewriter, node: Node, operands: tuple[Value, ...]) -> Value | None:
+        """Rewrites a convolution, or a gradient of one, with the rule for it; leaves other nodes alone."""
+        if not isinstance(node.op, ConvOp):
+            return None
+        if isinstance(node.op, Conv2d):
+            return self.conv2d(rewriter, node, operands)
+        rule = self.grad_input if isinstance(node.op, Conv2dGradInput) else self.grad_weight
+        return rule(rewriter, node, operands)
 
 
 def to_padded(rewriter: Rewriter, op: ConvOp, image: Value) -> Value:

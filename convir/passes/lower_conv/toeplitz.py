@@ -38,7 +38,12 @@ from convir.ir.ops import (
     ToeplitzWeightGrad,
 )
 from convir.ir.ops.window import Pair
+from convir.passes.cost import Cost
+from convir.passes.lower_conv.bounds import summed
 from convir.passes.lower_conv.im2col import emit_conv2d, emit_grad_input, emit_grad_weight
+from convir.passes.lower_conv.im2col import operations as of_im2col
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
 from convir.passes.rewrite import Rewriter
 
@@ -173,10 +178,29 @@ def _in_blocks(rewriter: Rewriter, image: Value, block: Pair) -> Value:
     return rewriter.emit(TO_NCHW, rewriter.emit(SpaceToDepth(block), rewriter.emit(TO_CHWN, image)))
 
 
+def _operations(layer: ConvLayer) -> Parts[Cost]:
+    """``r = (1 + (P-1)*S/KH) * (1 + (Q-1)*T/KW)`` times the MACs of im2col, each time, with blocks of P x Q outputs.
+
+    For the image pointwise ``r/(P*Q)`` of its additions, for the weight ``P*Q - 1`` for each weight. The blocks are
+    those of a layer that no pooling reads; where they are (1, 1) all is as with im2col.
+    """
+    op, (_, channels, height, width) = layer.op, layer.weight.shape
+    block = choose_block(op, layer.weight.shape, (layer.result.shape[2], layer.result.shape[3]))
+    if block == (1, 1):
+        return of_im2col(layer)
+    taller, wider = (height + (block[0] - 1) * op.stride[0], width + (block[1] - 1) * op.stride[1])
+    macs = layer.result.size * channels * taller * wider
+    added = layer.image.shape[1] * taller * wider * layer.positions // prod(block)
+    return Parts(Cost(macs) + layer.epilogue, Cost(macs, added), Cost(macs, (prod(block) - 1) * layer.weight.size))
+
+
+#: ``summed``: the zeros of a larger window count as operations, but neither they nor their products round.
 TOEPLITZ = Strategy(
     "toeplitz",
     "im2col by blocks of outputs, as large as pays",
     _lower_conv2d,
     _lower_grad_input,
     _lower_grad_weight,
+    operations=_operations,
+    error_bound=summed,
 )

@@ -15,8 +15,10 @@ that tiles do not fill get zeros below and to the right, and the results of thos
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
-from convir.ir import Node, TensorType, Value
+from convir.ir import Node, Shape, TensorType, Value
+from convir.ir.cook_toom import CookToom
 from convir.ir.ops import (
     CHWN,
     Conv2d,
@@ -35,6 +37,12 @@ from convir.ir.ops import (
     WinogradWeightGrad,
 )
 from convir.ir.ops.window import Pair
+from convir.passes.cost import Cost
+from convir.passes.cost.activation import epilogue
+from convir.passes.cost.winograd import sandwich, transposed
+from convir.passes.lower_conv.bounds import bilinear
+from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
 from convir.passes.rewrite import Rewriter
 
@@ -88,6 +96,39 @@ class Winograd:
         found = rewriter.emit(MatMul(transpose_b=True), *matrices)
         whole = rewriter.emit(Reshape((products.type.shape[0], *shape[:2])), found)
         return rewriter.emit(WinogradWeightGrad(self.tile, kernel), whole, name=node.name)
+
+    def operations(self, layer: ConvLayer) -> Parts[Cost]:
+        """``a_h*a_w * O * C/groups`` MACs a tile, a = m + r - 1, with ``N * OH/m_h * OW/m_w`` tiles, rounded up.
+
+        Tiles of the image's gradient cover H x W. Pointwise the transforms of each tile (a channel, a filter) and of
+        each filter of each channel, unless it is frozen; bias and activation of all that the tiles hold.
+        """
+        (filters, per_group), channels = layer.weight.shape[:2], layer.image.shape[1]
+        rows, columns = self._matrices(layer)
+        forward, backward = (self._tiles(layer.image.shape[0], each.shape) for each in (layer.result, layer.image))
+        products = len(rows.input) * len(columns.input) * filters * per_group
+        into, out = sandwich(rows.input, columns.input), sandwich(rows.output, columns.output)
+        weights = 0 if layer.frozen else filters * per_group * sandwich(rows.weight, columns.weight)
+        adjoint = filters * per_group * sandwich(transposed(rows.weight), transposed(columns.weight))
+        back = sandwich(transposed(rows.output), transposed(columns.output))
+        filled = epilogue(layer.op.activation, filters * forward * prod(self.tile), layer.biased)
+        return Parts(
+            Cost(products * forward, forward * (channels * into + filters * out) + weights) + filled,
+            Cost(products * backward, backward * (filters * into + channels * out) + weights),
+            Cost(products * forward, forward * (channels * into + filters * back) + adjoint),
+        )
+
+    def error_bound(self, layer: ConvLayer, unit_roundoff: float) -> Parts[float]:
+        """See :func:`convir.passes.lower_conv.bounds.bilinear`."""
+        tiles = self._tiles(layer.image.shape[0], layer.result.shape)
+        return bilinear(layer, *self._matrices(layer), tiles, unit_roundoff)
+
+    def _matrices(self, layer: ConvLayer) -> tuple[CookToom, CookToom]:
+        return WinogradWeight(self.tile, (layer.weight.shape[2], layer.weight.shape[3])).matrices
+
+    def _tiles(self, batch: int, shape: Shape) -> int:
+        """Tiles of a batch of planes, which are the last two dimensions of ``shape``."""
+        return batch * prod(-(-size // m) for size, m in zip(shape[2:], self.tile, strict=True))
 
     def _convolve(
         self, rewriter: Rewriter, image: Value, weight: Value, bias: tuple[Value, ...] | list[Value], op: Conv2d,
@@ -170,6 +211,8 @@ def _strategy(name: str, side: int) -> Strategy:
         rewrites.grad_weight,
         lambda op, image, weight: _refuses(tile, op, weight),
         _pays,
+        operations=rewrites.operations,
+        error_bound=rewrites.error_bound,
     )
 
 
