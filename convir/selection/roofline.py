@@ -1,8 +1,9 @@
 """Predicting how long a program takes: each call at the rate that the machine reached with calls of its kind.
 
 The roofline (Williams, Waterman and Patterson, *Roofline: An Insightful Visual Performance Model for Multicore
-Architectures*, CACM 2009), call by call: a product takes as long as its operations at the rate of its size, or as its
-bytes take to move, whichever is longer.
+Architectures*, CACM 2009), call by call. Two things differ from it. Rates of products were measured with operands in
+the first caches, so one whose operands are not there takes as long again as they take to come: what it reads is not
+there while it computes. And a pass over arrays takes its innermost loops, beside its bytes.
 """
 
 from __future__ import annotations
@@ -24,17 +25,20 @@ class Prediction:
     """Seconds that something is expected to take.
 
     Attributes:
-        seconds: in all.
-        computing: of these, in matrix products and compiled loops that operations bound.
-        moving: in those, and in passes over arrays, that bytes bound.
+        computing: in operations: of matrix products, and of compiled loops that they bound.
+        moving: in moving bytes: of passes over arrays, of operands that are not in the caches, and of other loops.
     """
 
-    seconds: float
     computing: float
     moving: float
 
+    @property
+    def seconds(self) -> float:
+        """In all."""
+        return self.computing + self.moving
+
     def __add__(self, other: Prediction) -> Prediction:
-        return Prediction(self.seconds + other.seconds, self.computing + other.computing, self.moving + other.moving)
+        return Prediction(self.computing + other.computing, self.moving + other.moving)
 
     @property
     def bound(self) -> str:
@@ -42,7 +46,7 @@ class Prediction:
         return "compute" if self.computing >= self.moving else "memory"
 
 
-NOTHING = Prediction(0.0, 0.0, 0.0)
+NOTHING = Prediction(0.0, 0.0)
 
 
 def predict_nodes(nodes: Iterable[Node], kernels: KernelSet, figures: Figures) -> Prediction | None:
@@ -60,13 +64,19 @@ def predict_nodes(nodes: Iterable[Node], kernels: KernelSet, figures: Figures) -
 def predict_call(call: Call, figures: Figures) -> Prediction:
     """Seconds of one call."""
     if isinstance(call, Product):
-        computing = call.flops / figures.gflops(call.m, call.k, call.n) / 1e9
-        return _larger(computing, call.nbytes / figures.gbytes(call.nbytes) / 1e9, figures.call_seconds)
+        computing = call.flops / figures.gflops(call.m, call.k, call.n) / 1e9 + figures.call_seconds
+        return Prediction(computing, call.nbytes * _longer(call.nbytes, figures))
     if isinstance(call, Move):
-        return _larger(0.0, _moving(call, figures), figures.call_seconds)
+        return Prediction(0.0, _moving(call, figures) + figures.call_seconds)
     assert isinstance(call, Loops)
     assert figures.cycle_seconds is not None, "figures of a backend that compiles loops"
-    return _larger(call.cycles * figures.cycle_seconds, call.nbytes / figures.gbytes(call.nbytes) / 1e9, 0.0)
+    computing, moving = call.cycles * figures.cycle_seconds, call.nbytes / figures.gbytes(call.nbytes) / 1e9
+    return Prediction(computing, 0.0) if computing >= moving else Prediction(0.0, moving)
+
+
+def _longer(nbytes: int, figures: Figures) -> float:
+    """How much longer a byte takes to come from where so many have room than from the first cache."""
+    return max(0.0, 1 / figures.gbytes(nbytes) - 1 / max(figures.copy_gbytes)) / 1e9
 
 
 def _moving(move: Move, figures: Figures) -> float:
@@ -75,11 +85,6 @@ def _moving(move: Move, figures: Figures) -> float:
     element = figures.element_seconds if move.width <= FUNDAMENTAL else figures.wide_seconds
     by_element = move.elements * element if move.strided else 0.0
     return max(by_bytes, by_element) + move.loops * figures.loop_seconds
-
-
-def _larger(computing: float, moving: float, call: float) -> Prediction:
-    seconds = max(computing, moving) + call
-    return Prediction(seconds, seconds, 0.0) if computing >= moving else Prediction(seconds, 0.0, seconds)
 
 
 def depending_on(graph: Graph, names: Collection[str]) -> list[Node]:

@@ -1,7 +1,8 @@
 """What a machine can do, and what is predicted from it."""
 
 import json
-from itertools import product
+from dataclasses import replace
+from itertools import product as combinations
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ MACHINE = Figures(
 
 
 def test_measured_sizes_have_their_own_rates():
-    for (i, m), (j, k), (place, n) in product(enumerate(ROWS), enumerate(INNER), enumerate(COLUMNS)):
+    for (i, m), (j, k), (place, n) in combinations(enumerate(ROWS), enumerate(INNER), enumerate(COLUMNS)):
         assert MACHINE.gflops(m, k, n) == pytest.approx(RATES[i, j, place])
     assert [MACHINE.gbytes(size) for size in COPIES] == pytest.approx(MACHINE.copy_gbytes)
 
@@ -66,13 +67,19 @@ def test_figures_that_cannot_be_are_refused(wrong):
         Figures.from_json({})
 
 
-def test_a_product_takes_its_operations_or_its_bytes():
-    computing = predict_call(Product(2, 100, 100, 100, nbytes=1000, itemsize=4), ROUND)
-    assert computing.seconds == pytest.approx(2 * 2e6 / 50e9 + 1e-6)
-    assert computing.bound == "compute"
-    moving = predict_call(Product(1, 1, 1000, 1000, nbytes=4_000_000, itemsize=4), ROUND)
-    assert moving.seconds == pytest.approx(4e6 / 10e9 + 1e-6)
-    assert moving.bound == "memory"
+def test_a_product_takes_its_operations():
+    product = predict_call(Product(2, 100, 100, 100, nbytes=1000, itemsize=4), ROUND)
+    assert product.seconds == pytest.approx(2 * 2e6 / 50e9 + 1e-6)
+    assert product.bound == "compute"
+
+
+def test_operands_that_are_not_in_the_first_cache_take_what_they_take_longer():
+    far = replace(ROUND, copy_gbytes=(*(100.0 for _ in COPIES[:-1]), 10.0))
+    product = Product(1, 1, 1000, 1000, nbytes=COPIES[-1], itemsize=4)
+    assert predict_call(product, far).moving == pytest.approx(COPIES[-1] * (1 / 10e9 - 1 / 100e9))
+    assert predict_call(product, far).computing == predict_call(product, ROUND).computing
+    assert predict_call(product, far).bound == "memory"
+    assert predict_call(replace(product, nbytes=COPIES[0]), far).moving == 0
 
 
 def test_a_pass_takes_its_bytes_and_its_loops():
