@@ -8,10 +8,10 @@ there while it computes. And a pass over arrays takes its innermost loops, besid
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from convir.ir import Graph, Node
+from convir.ir import Node
 from convir.runtime.calls import Call, Loops, Move, Product
 from convir.runtime.kernel_set import KernelSet
 from convir.selection.figures import Figures
@@ -86,12 +86,3 @@ def _moving(move: Move, figures: Figures) -> float:
     by_element = move.elements * element if move.strided else 0.0
     return max(by_bytes, by_element) + move.loops * figures.loop_seconds
 
-
-def depending_on(graph: Graph, names: Collection[str]) -> list[Node]:
-    """The nodes that depend on one of these values: without what follows from constants and parameters alone."""
-    known, found = set(names), []
-    for node in graph.nodes:
-        if any(value.name in known for value in node.inputs):
-            found.append(node)
-            known |= {value.name for value in node.outputs}
-    return found

@@ -13,13 +13,13 @@ from convir.passes.cost import Cost, Work, work_of
 from convir.passes.cost.activation import PER_ELEMENT
 from convir.passes.differentiate import Differentiate
 from convir.passes.eliminate import EliminateCommonSubexpressions
-from convir.passes.liveness import Kernels, steps
+from convir.passes.liveness import Kernels
 from convir.passes.lower_conv.bounds import unit_roundoff
 from convir.passes.lower_conv.layer import WEIGHT, ConvLayer
 from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.manager import Pass
-from convir.passes.memory import MemoryPlan, plan_memory
+from convir.passes.memory import plan_memory
 from convir.passes.rewrite import rewrite, sweep
 from convir.passes.split import split
 
@@ -98,7 +98,7 @@ def stated(
         strategy.operations(layer),
         total_cost(strategy, layer),
         strategy.error_bound(layer, unit_roundoff(layer.image.dtype)),
-        _most_scratch(plan),
+        plan.scratch_peak,
         plan.peak_bytes,
         Work.total(work_of(node) for graph in graphs for node in graph.nodes).bytes_moved,
     )
@@ -159,8 +159,3 @@ def _own_values(layer: ConvLayer) -> set[str]:
     """Names of the values that are not scratch: those of the layer before it is lowered."""
     return {value.name for value in differentiated(layer).values()}
 
-
-def _most_scratch(plan: MemoryPlan) -> int:
-    """Bytes of the scratch that is alive at one step, at most."""
-    alive = (plan.alive(step) for step, _ in steps(plan.graphs))
-    return max(sum(buffer.nbytes for buffer in buffers if buffer.kind == "scratch") for buffers in alive)
