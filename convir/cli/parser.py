@@ -154,7 +154,7 @@ def _lowering(parser: Parser) -> None:
         help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several "
         "(NODE may be a pattern, such as 'features*'); auto, the one that a model of this machine expects to be the "
         "fastest; measure, the one that is (tried once for each shape, and kept); "
-        "default: toeplitz, with the numba backend winograd_4x4 where it pays, else direct",
+        "default: winograd_4x4 where it pays, else toeplitz, or direct with the numba backend",
     )
     parser.add_argument(
         "--memory-limit",

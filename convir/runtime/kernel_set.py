@@ -12,6 +12,7 @@ from convir.ir import ConvirError, Graph, Node, TensorType, UnsupportedError, Va
 from convir.ir.ops import Constant
 from convir.runtime.calls import Call, calls_of
 from convir.runtime.kernels import Array, Kernel, Step, kernel_for
+from convir.runtime.preference import Preferences, always, winograd_by_numpy
 
 if TYPE_CHECKING:
     from convir.runtime.build_report import BuildReport
@@ -43,8 +44,8 @@ class KernelSet(Protocol):
         """What users type for it."""
 
     @property
-    def conv(self) -> tuple[str, ...]:
-        """The lowering strategies of convolution that suit it, by name, in order of preference."""
+    def conv(self) -> Preferences:
+        """The lowering strategies of convolution that suit it, in order of preference."""
 
     @property
     def lane_flops(self) -> int:
@@ -86,7 +87,7 @@ class NumpyKernels:
     """Every node by itself, by NumPy."""
 
     name = "numpy"
-    conv = ("toeplitz",)
+    conv: Preferences = (("winograd_4x4", winograd_by_numpy), ("toeplitz", always))
     fuses = False
     #: Some 300 microseconds: waking a thread takes 60, and the threads wait for each other's Python.
     lane_flops = 12_000_000

@@ -85,4 +85,3 @@ def _moving(move: Move, figures: Figures) -> float:
     element = figures.element_seconds if move.width <= FUNDAMENTAL else figures.wide_seconds
     by_element = move.elements * element if move.strided else 0.0
     return max(by_bytes, by_element) + move.loops * figures.loop_seconds
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,8 @@ from convir.ir import Graph, TensorType
 from convir.ir.ops import Conv2d, ConvOp
 from convir.passes.lower_conv import LowerConv, strategy
 from convir.passes.lower_conv.strategy import takes_every
+from convir.runtime import NUMPY
+from convir.runtime.preference import always, winograd_by_numpy, winograd_compiled
 
 NAIVE = strategy("naive")
 seen: list[tuple[ConvOp, TensorType, TensorType]] = []
@@ -200,7 +203,7 @@ def test_a_default_that_refuses_is_an_error_too():
 
 def test_the_default_strategies_refuse_nothing():
     """They are what a refused convolution gets."""
-    for name in ("im2col", *convir.runtime.NUMPY.conv[-1:], "direct"):
+    for name in ("im2col", NUMPY.conv[-1][0], "direct"):
         assert strategy(name).refuses is takes_every
 
 
@@ -224,7 +227,7 @@ def test_gradients_go_with_their_convolution():
 def test_a_compiled_model_shows_its_lowering():
     compiled = convir.compile(Net(), (2, 3, 5, 5), conv=FIVE)
     assert {row.node: (row.strategy, bool(row.reason)) for row in compiled.lowering.rows} == {
-        node: ("five", False) if node in FITTING else (convir.runtime.NUMPY.conv[-1], True) for node in NODES
+        node: ("five", False) if node in FITTING else (NUMPY.conv[-1][0], True) for node in NODES
     }
     assert convir.compile(Net(), (2, 3, 5, 5), passes=[]).lowering.rows == ()
 
@@ -240,16 +243,26 @@ def test_a_pipeline_may_lower_twice():
 
 
 def test_of_several_defaults_the_first_that_takes_a_convolution_and_pays():
-    def rows(*shapes: tuple[int, ...], **attributes) -> str:
-        graph = graph_of(Conv2d(**attributes), *shapes)
-        (row,) = LowerConv({}, ("winograd_4x4", "direct")).lowering(graph).rows
+    def default(preferences, *shapes: tuple[int, ...], **attributes) -> str:
+        (row,) = LowerConv({}, preferences).lowering(graph_of(Conv2d(**attributes), *shapes)).rows
         return row.strategy
 
-    assert rows((8, 32, 16, 16), (32, 32, 3, 3)) == "winograd_4x4"
-    assert rows((8, 32, 16, 16), (32, 32, 3, 3), stride=(2, 1)) == "direct"
-    assert rows((8, 32, 16, 16), (32, 32, 3, 3), dilation=(1, 2)) == "direct"
-    assert rows((8, 32, 16, 16), (32, 32, 1, 1)) == "direct"
-    assert rows((8, 32, 16, 16), (32, 4, 3, 3), groups=8) == "direct"
-    assert rows((1, 8, 16, 16), (8, 8, 3, 3)) == "direct"
-    assert rows((8, 32, 4, 4), (32, 32, 3, 3)) == "direct"
-    assert rows((8, 32, 9, 9), (32, 32, 9, 9)) == "direct"
+    for conv in (NUMPY.conv, (("winograd_4x4", winograd_compiled), ("toeplitz", always))):
+        rows = partial(default, conv)
+        assert rows((8, 32, 16, 16), (32, 32, 3, 3)) == "winograd_4x4"
+        assert rows((8, 32, 16, 16), (32, 32, 3, 3), stride=(2, 1)) == "toeplitz"
+        assert rows((8, 32, 16, 16), (32, 32, 3, 3), dilation=(1, 2)) == "toeplitz"
+        assert rows((8, 32, 16, 16), (32, 32, 1, 1)) == "toeplitz"
+        assert rows((8, 32, 16, 16), (32, 4, 3, 3), groups=8) == "toeplitz"
+        assert rows((1, 8, 16, 16), (8, 8, 3, 3)) == "toeplitz"
+        assert rows((8, 32, 4, 4), (32, 32, 3, 3)) == "toeplitz"
+        assert rows((8, 32, 9, 9), (32, 32, 9, 9)) == "toeplitz"
+
+
+@pytest.mark.parametrize(
+    ("images", "channels", "size", "expected"),
+    [(1, 64, 34, True), (1, 63, 34, False), (2, 32, 26, True), (2, 31, 26, False), (2, 32, 18, False)],
+)
+def test_where_winograds_transforms_pay_with_numpy(images, channels, size, expected):
+    image, weight = ((images, channels, size, size), (64, channels, 3, 3))
+    assert winograd_by_numpy(Conv2d(), TensorType(image, "float32"), TensorType(weight, "float32")) is expected

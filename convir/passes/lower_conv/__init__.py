@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convir.ir import Graph, Node, Value
 from convir.ir.ops import ConvOp
 from convir.passes.lower_conv import choice as _choice
-from convir.passes.lower_conv.choice import Choice, Lowering, LoweringRow, Preference, StrategyChoice
+from convir.passes.lower_conv.choice import Choice, Lowering, LoweringRow, Preferences, StrategyChoice
 from convir.passes.lower_conv.decision import Candidate, Chooser, Decision
 from convir.passes.lower_conv.depthwise import DEPTHWISE
 from convir.passes.lower_conv.direct import DIRECT
@@ -48,7 +48,7 @@ __all__ = [
     "Lowering",
     "LoweringRow",
     "Parts",
-    "Preference",
+    "Preferences",
     "Statement",
     "Strategy",
     "StrategyChoice",
@@ -82,7 +82,7 @@ class LowerConv:
     """
 
     choice: StrategyChoice = DEFAULT
-    default: str | Strategy | Preference = DEFAULT
+    default: str | Strategy | Preferences = DEFAULT
     threads: int = 1
     name: str = "lower_conv"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from convir.common.table import Column, TextTable
-from convir.ir import Graph, Node, UnsupportedError
+from convir.ir import Graph, Node, TensorType, UnsupportedError
 from convir.ir.ops import ConvOp
 from convir.passes.lower_conv.decision import Chooser, Decision
 from convir.passes.lower_conv.layer import ConvLayer, constants, operands
@@ -105,8 +105,12 @@ def named(choice: str | Strategy, known: Sequence[Strategy]) -> Strategy:
     raise UnsupportedError(f"unknown lowering strategy {choice!r} for conv2d; there are: {names}")
 
 
-#: What a convolution gets that nobody names a strategy for: the first of these that takes it, and pays or is the last.
-Preference = tuple[str | Strategy, ...]
+#: ``pays(op, image, weight)``, with the NCHW type of the image and the OIHW type of the weight: whether a strategy is
+#: worth using for a convolution that it takes.
+Pays = Callable[[ConvOp, TensorType, TensorType], bool]
+
+#: What a convolution gets that nobody names a strategy for: the first of these that takes it and pays, or the last.
+Preferences = tuple[tuple[str | Strategy, Pays], ...]
 
 
 @dataclass(frozen=True)
@@ -128,10 +132,9 @@ class _Convolution:
         reasons = (strategy.refuses(node.op, *operands(node)) for node in self.nodes if isinstance(node.op, ConvOp))
         return next((reason for reason in reasons if reason is not None), None)
 
-    def pays(self, strategy: Strategy) -> bool:
-        """Whether the strategy takes all nodes, and is worth preferring for them."""
-        pays = (strategy.pays(node.op, *operands(node)) for node in self.nodes if isinstance(node.op, ConvOp))
-        return self.refusal(strategy) is None and all(pays)
+    def suits(self, strategy: Strategy, pays: Pays) -> bool:
+        """Whether the strategy takes the convolution, and pays for it."""
+        return self.refusal(strategy) is None and pays(self.layer.op, self.layer.image, self.layer.weight)
 
     def row(self, chosen: Strategy, asked: str = "", reason: str = "", decision: Decision | None = None) -> LoweringRow:
         """How it is computed."""
@@ -150,7 +153,7 @@ class _Convolution:
 def choose(
     graph: Graph,
     choice: StrategyChoice,
-    default: str | Strategy | Preference,
+    default: str | Strategy | Preferences,
     known: Sequence[Strategy],
     threads: int = 1,
 ) -> Lowering:
@@ -171,7 +174,8 @@ def choose(
             named strategy, or the default, that refuses the convolution; no strategy that a chooser may take.
     """
     convolutions = _convolutions(graph)
-    usual = [named(each, known) for each in (default if isinstance(default, tuple) else (default,))]
+    preferences = default if isinstance(default, tuple) else ((default, _always),)
+    usual = [(named(each, known), pays) for each, pays in preferences]
     asked, strict = _asked(choice, [each.name for each in convolutions], known)
     decisions = _decisions(convolutions, asked, known, threads)
     rows = []
@@ -248,7 +252,15 @@ def _fits(key: str, origin: str) -> bool:
     return key == origin or (isinstance(key, str) and fnmatchcase(origin, key))
 
 
-def _or_default(convolution: _Convolution, asked: Strategy, usual: Sequence[Strategy]) -> LoweringRow:
+def _always(op: ConvOp, image: TensorType, weight: TensorType) -> bool:
+    return True
+
+
+#: Strategies in order of preference, and where each pays.
+_Usual = Sequence[tuple[Strategy, Pays]]
+
+
+def _or_default(convolution: _Convolution, asked: Strategy, usual: _Usual) -> LoweringRow:
     reason = convolution.refusal(asked)
     if reason is None:
         return convolution.row(asked, asked.name)
@@ -260,8 +272,9 @@ def _as_named(convolution: _Convolution, asked: Strategy) -> LoweringRow:
     return convolution.row(asked, asked.name)
 
 
-def _by_default(convolution: _Convolution, usual: Sequence[Strategy]) -> LoweringRow:
+def _by_default(convolution: _Convolution, usual: _Usual) -> LoweringRow:
     """The first that takes the convolution and pays, or the last."""
-    default = next((each for each in usual[:-1] if convolution.pays(each)), usual[-1])
+    *others, (last, _) = usual
+    default = next((each for each, pays in others if convolution.suits(each, pays)), last)
     convolution.require(default, "it is the default here: name another one for it in conv=")
     return convolution.row(default)

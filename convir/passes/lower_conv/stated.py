@@ -158,4 +158,3 @@ def activation_gradient(layer: ConvLayer) -> Cost:
 def _own_values(layer: ConvLayer) -> set[str]:
     """Names of the values that are not scratch: those of the layer before it is lowered."""
     return {value.name for value in differentiated(layer).values()}
-

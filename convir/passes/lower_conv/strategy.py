@@ -34,15 +34,6 @@ def takes_every(op: ConvOp, image: TensorType, weight: TensorType) -> str | None
     return None
 
 
-#: ``pays(op, image, weight)``: whether a backend that prefers the strategy should use it for this convolution.
-Pays = Callable[[ConvOp, TensorType, TensorType], bool]
-
-
-def pays_always(op: ConvOp, image: TensorType, weight: TensorType) -> bool:
-    """For strategies that are never slower than those that come after them in a list of preferences."""
-    return True
-
-
 #: ``operations(layer)``: scalar operations of what the rewrites make of a layer alone, in closed form, each part by
 #: itself, as if nothing were shared. Without what follows from a frozen weight alone; without the activation's
 #: gradient, which is no strategy's. Taken from shapes, never from a graph: tests count a lowered graph and compare.
@@ -74,7 +65,6 @@ class Strategy:
         grad_weight: rewrites ``conv2d_grad_weight``.
         refuses: why it cannot compute a convolution. A convolution and its gradients are refused together; the
             rewrites are called for what is not refused only.
-        pays: whether it is worth preferring for a convolution, where a backend lists it before others.
         shared: what of that both gradients share, in closed form.
         operations: what it executes, in closed form.
         error_bound: what rounding costs it at most, derived.
@@ -86,7 +76,6 @@ class Strategy:
     grad_input: Lower
     grad_weight: Lower
     refuses: Refuses = takes_every
-    pays: Pays = pays_always
     shared: Shared = shares_nothing
     operations: Operations = field(kw_only=True)
     error_bound: ErrorBound = field(kw_only=True)

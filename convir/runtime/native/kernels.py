@@ -25,6 +25,7 @@ from convir.runtime.native.fallback import numpy_step, warn
 from convir.runtime.native.lanes import NativeLanes
 from convir.runtime.native.listing import listing
 from convir.runtime.native.processor import host
+from convir.runtime.preference import Preferences, always, winograd_compiled
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class NumbaKernels:
     """Nodes that loops can say run as machine code, the others by NumPy."""
 
     name = "numba"
-    conv = ("winograd_4x4", "direct")
+    conv: Preferences = (("winograd_4x4", winograd_compiled), ("direct", always))
     fuses = True
     #: Some 25 microseconds: helpers that have just run look for the next lane before they sleep.
     lane_flops = 2_000_000
