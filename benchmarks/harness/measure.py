@@ -19,7 +19,7 @@ from harness.workloads import Workload, prepare
 #: Seconds of a burst, and the most calls in one. A call longer than that makes a burst of its own.
 BURST_SECONDS, MOST_CALLS = 0.15, 2000
 #: Largest relative difference between two engines' float32 results, by norm: sums are in different orders. A gradient
-#: may differ by more: where two pixels of a pooling window are equal but for rounding, another of them gets the window's,
+#: may differ by more: where two pixels of a pooling window are equal but for rounding, another one gets the window's,
 #: and Winograd's filtering, which rounds ten times as much, has ten times as many of those (2e-3 in the CIFAR net).
 TOLERANCE, TRAINING_TOLERANCE = 1e-3, 1e-2
 

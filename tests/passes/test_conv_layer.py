@@ -8,7 +8,7 @@ from convir import nn
 from convir.ir.ops import ConvOp
 from convir.passes.differentiate import Differentiate
 from convir.passes.lower_conv import STRATEGIES, ConvLayer, LowerConv
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW
 
 
 def layers(model, shape, passes=()):

@@ -21,7 +21,7 @@ from convir.ir.ops import Conv2dGradInput, Conv2dGradWeight, Im2col, Slice2d
 from convir.passes.batch import PerSample, batch_roles
 from convir.passes.cost import Work, work_of
 from convir.passes.lower_conv import LowerConv
-from convir.passes.lower_conv.strategy import TO_CHWN
+from convir.passes.lower_conv.layout import TO_CHWN
 from convir.passes.memory import plan_memory
 from convir.runtime import NUMPY
 

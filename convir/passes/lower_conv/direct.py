@@ -25,8 +25,9 @@ from convir.passes.cost import Cost
 from convir.passes.direct_gradient import emit_input_gradient
 from convir.passes.lower_conv.bounds import summed
 from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW, to_padded
 from convir.passes.lower_conv.parts import Parts
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy, to_padded
+from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.rewrite import Rewriter
 
 

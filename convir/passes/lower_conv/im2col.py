@@ -35,8 +35,9 @@ from convir.ir.ops import (
 from convir.passes.cost import Cost
 from convir.passes.lower_conv.bounds import summed
 from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW
 from convir.passes.lower_conv.parts import Parts
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
+from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.rewrite import Rewriter
 
 

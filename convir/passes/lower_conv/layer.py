@@ -13,7 +13,7 @@ from convir.ir import Builder, Graph, Node, TensorType
 from convir.ir.ops import Constant, Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
 from convir.passes.cost import Cost
 from convir.passes.cost.activation import epilogue
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW
 
 #: What the nodes of :meth:`ConvLayer.alone` are called.
 IMAGE, WEIGHT, BIAS, RESULT = "image", "weight", "bias", "result"

@@ -19,8 +19,9 @@ from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp, Mat
 from convir.passes.cost import Cost
 from convir.passes.lower_conv.bounds import summed
 from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW, from_padded, to_padded
 from convir.passes.lower_conv.parts import Parts
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy, from_padded, to_padded
+from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.rewrite import Rewriter
 
 

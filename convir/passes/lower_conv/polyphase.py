@@ -5,7 +5,7 @@ from __future__ import annotations
 from convir.ir import Value
 from convir.ir.ops import ConvOp, Margins, PolyphaseOp, Reshape, Transpose, inverse
 from convir.ir.ops.window import Pair
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW
 from convir.passes.margins import emit_margins
 from convir.passes.rewrite import Rewriter
 

@@ -45,9 +45,10 @@ from convir.ir.ops.window import Pair
 from convir.passes.cost import Cost
 from convir.passes.lower_conv.bounds import summed
 from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW
 from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.polyphase import from_components, to_components
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
+from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.rewrite import Rewriter
 
 #: Bytes of the products of a block of output rows, of one tap; larger blocks waste less on the ends of rows.

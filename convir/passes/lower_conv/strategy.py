@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from convir.ir import Node, TensorType, Value
-from convir.ir.ops import CHWN, NCHW, Conv2d, Conv2dGradInput, ConvOp, Transpose, permutation
+from convir.ir.ops import Conv2d, Conv2dGradInput, ConvOp
 from convir.passes.cost import Cost
+from convir.passes.lower_conv.layer import ConvLayer
 from convir.passes.lower_conv.parts import Parts
-from convir.passes.margins import emit_margins
 from convir.passes.rewrite import Rewriter
-
-if TYPE_CHECKING:
-    from convir.passes.lower_conv.layer import ConvLayer
-
-#: To the layout that lowered convolutions run in, and back to the model's.
-TO_CHWN = Transpose(permutation(NCHW, CHWN))
-TO_NCHW = Transpose(permutation(CHWN, NCHW))
 
 #: ``lower(rewriter, node, operands)`` returns the replacement, or None to leave the node alone.
 Lower = Callable[[Rewriter, Node, tuple[Value, ...]], Value | None]
@@ -88,15 +80,3 @@ class Strategy:
             return self.conv2d(rewriter, node, operands)
         rule = self.grad_input if isinstance(node.op, Conv2dGradInput) else self.grad_weight
         return rule(rewriter, node, operands)
-
-
-def to_padded(rewriter: Rewriter, op: ConvOp, image: Value) -> Value:
-    """An NCHW activation as (C, H, W, N) with the margins that ``op`` puts around it."""
-    rows, columns = op.padding
-    return emit_margins(rewriter, rewriter.emit(TO_CHWN, image), ((rows, rows), (columns, columns)))
-
-
-def from_padded(rewriter: Rewriter, op: ConvOp, image: Value) -> Value:
-    """The adjoint: (C, H, W, N) with margins as an NCHW activation without them."""
-    rows, columns = op.padding
-    return rewriter.emit(TO_NCHW, emit_margins(rewriter, image, ((-rows, -rows), (-columns, -columns))))

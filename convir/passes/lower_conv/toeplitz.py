@@ -43,8 +43,9 @@ from convir.passes.lower_conv.bounds import summed
 from convir.passes.lower_conv.im2col import emit_conv2d, emit_grad_input, emit_grad_weight
 from convir.passes.lower_conv.im2col import operations as of_im2col
 from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW
 from convir.passes.lower_conv.parts import Parts
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
+from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.rewrite import Rewriter
 
 #: A product with M rows runs at M / (M + HALF_SPEED_ROWS) of the speed that many rows have (OpenBLAS 0.3, AVX2).

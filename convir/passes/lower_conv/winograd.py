@@ -42,8 +42,9 @@ from convir.passes.cost.activation import epilogue
 from convir.passes.cost.winograd import sandwich, transposed
 from convir.passes.lower_conv.bounds import bilinear
 from convir.passes.lower_conv.layer import ConvLayer
+from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW
 from convir.passes.lower_conv.parts import Parts
-from convir.passes.lower_conv.strategy import TO_CHWN, TO_NCHW, Strategy
+from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.rewrite import Rewriter
 
 #: Rows or columns of a tile's inputs, at most: each needs an interpolation point, and rounding grows with their powers.
