@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from convir.runtime import BuildReport, Executable, kernels_for, program_source,
 from convir.selection import Explanation, Limits, explain, with_choosers
 from convir.specialisation import Specialisation
 from convir.specialisations import Specialisations
-from convir.tiling import Division, Target
+from convir.tiling import Division, Target, checked_tile
 from convir.watch import Exclusive, SnapshotWatch, Watch
 
 Array = NDArray[Any]
@@ -84,7 +83,7 @@ def compile(
             when it is called with a larger batch.
         MemoryLimitError: the plan is larger than the machine; nothing was allocated.
     """
-    target = Target(kernels_for(backend), thread_count(threads), _checked_tile(tile))
+    target = Target(kernels_for(backend), thread_count(threads), checked_tile(tile))
     limits = Limits(memory_limit, max_error)
     chosen = {"conv": conv, "pool": pool, "inference": inference, "wrt": wrt, "of": of}
     if passes is None:
@@ -98,12 +97,6 @@ def compile(
     is_snapshot = any(isinstance(transform, BakeParameters) for transform in passes)
     watch = SnapshotWatch(model) if is_snapshot else Watch(model)
     return Compiled(model, passes, target, target.divide(graph, passes), watch)
-
-
-def _checked_tile(tile: int | None) -> int | None:
-    if tile is None or (isinstance(tile, Integral) and not isinstance(tile, bool) and tile > 0):
-        return tile if tile is None else int(tile)
-    raise ConvirError(f"tile is a positive number of samples, or None to choose one; not {tile!r}")
 
 
 _DEFAULTS = {"conv": None, "pool": "taps", "inference": False, "wrt": None, "of": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import overload
 
 from convir.compiler import Program, build
@@ -196,6 +197,13 @@ class Target:
         """How many threads there is enough work for, in operations and samples."""
         operations = sum(work.flops + work.pointwise for work in map(work_of, graph.nodes))
         return max(1, min(self.threads, machine_cpus(), int(operations // self.kernels.lane_flops), _batch(graph)))
+
+
+def checked_tile(tile: int | None) -> int | None:
+    """``tile``; raises ConvirError for what is no number of samples."""
+    if tile is None or (isinstance(tile, Integral) and not isinstance(tile, bool) and tile > 0):
+        return tile if tile is None else int(tile)
+    raise ConvirError(f"tile is a positive number of samples, or None to choose one; not {tile!r}")
 
 
 def _placed(passes: Sequence[Pass], threads: int) -> list[Pass]:
