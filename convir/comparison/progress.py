@@ -14,8 +14,8 @@ class Progress:
     def expect(self, steps: int) -> None:
         """So many more steps are to come."""
 
-    def advance(self, text: str) -> None:
-        """A step is done, and ``text`` says of what."""
+    def advance(self, text: str, steps: int = 1) -> None:
+        """So many steps are done, or not needed, and ``text`` says of what."""
 
 
 class Bar(Progress):
@@ -30,9 +30,9 @@ class Bar(Progress):
         self._total += steps
         self._bar.update(self._task, total=self._total)
 
-    def advance(self, text: str) -> None:
+    def advance(self, text: str, steps: int = 1) -> None:
         """Move the bar."""
-        self._bar.update(self._task, advance=1, description=text)
+        self._bar.update(self._task, advance=steps, description=text)
 
 
 @contextmanager
