@@ -48,7 +48,7 @@ def measured_alone(
         first.setdefault(problem.layer, problem)
     found: dict[ConvLayer, dict[_Way, Alone]] = {}
     for layer, problem in first.items():
-        found[layer] = _measured(problem, contest, list(asked[layer]))
+        found[layer] = _measured(problem, contest, list(asked[layer]), shown)
         shown.advance("layers alone")
     return {(name, lowering): found[layers[name].layer][way] for (name, lowering), way in ways.items()}
 
@@ -58,11 +58,12 @@ def _way(layer: str, entrant: Entrant) -> _Way:
     return entrant.whole.strategies.get(layer, entrant.lowering), entrant.samples
 
 
-def _measured(problem: LayerProblem, contest: Contest, ways: Sequence[_Way]) -> dict[_Way, Alone]:
+def _measured(problem: LayerProblem, contest: Contest, ways: Sequence[_Way], shown: Progress) -> dict[_Way, Alone]:
     exact: dict[int, list[Array]] = {}
     found: dict[_Way, Alone] = {}
     for strategy, samples in ways:
-        whole = contender(strategy, problem.graph, contest.settings)
+        with shown.aside():
+            whole = contender(strategy, problem.graph, contest.settings)
         allocated = measured_allocation(whole.compiled.program).arena
         error = None
         if samples:

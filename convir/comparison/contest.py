@@ -129,7 +129,8 @@ def _entered(
     graph = problem.graph
     for name in names:
         try:
-            entrants.append(Entrant(contender(name, graph, settings), problem.batch))
+            with shown.aside():
+                entrants.append(Entrant(contender(name, graph, settings), problem.batch))
         except MemoryLimitError as error:
             left_out.append(LeftOut(name, error.message))
             last = error

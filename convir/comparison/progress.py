@@ -17,6 +17,11 @@ class Progress:
     def advance(self, text: str, steps: int = 1) -> None:
         """So many steps are done, or not needed, and ``text`` says of what."""
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done within may show a bar of its own: compiling loops, measuring strategies."""
+        yield
+
 
 class Bar(Progress):
     """A bar over all steps that are expected so far."""
@@ -33,6 +38,15 @@ class Bar(Progress):
     def advance(self, text: str, steps: int = 1) -> None:
         """Move the bar."""
         self._bar.update(self._task, advance=steps, description=text)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Without the bar: a terminal has room for one."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
 
 @contextmanager

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from convir.common.table import Column, TextTable
+from convir.common.table import TextTable
 from convir.comparison.crossover import Crossover, crossovers, sentence
 from convir.comparison.noise import ranked
 from convir.comparison.report import Comparison, ComparisonRow, LeftOut
-from convir.comparison.verdict import about, ratio
-from convir.comparison.words import engine, listed, phase
-from convir.ir import UnsupportedError
+from convir.comparison.sweep_table import sweep_table
+from convir.comparison.verdict import ratio
+from convir.comparison.words import engine, listed
 from convir.passes.lower_conv.choice import CHOOSERS
 from convir.runtime.machine import Machine, this_machine
 
@@ -137,21 +137,7 @@ class Sweep:
         Raises:
             UnsupportedError: there is no such quantity.
         """
-        if quantity not in _QUANTITIES:
-            raise UnsupportedError(f"a sweep has no {quantity!r}; it has: {', '.join(_QUANTITIES)}")
-        unit, cell = _QUANTITIES[quantity]([point.row for point in self.points])
-        # On a narrow terminal the values between the first and the last go, the larger ones first.
-        places = [*range(len(self.values) - 1), 0]
-        columns = [
-            Column(str(value), "right", optional=place) for value, place in zip(self.values, places, strict=True)
-        ]
-        rows = [
-            [name, *(_cell(rows.get(value), quantity, cell, self.fastest(value)) for value in self.values)]
-            for name, rows in self.rows.items()
-        ]
-        return TextTable(
-            [Column(self.over), *columns], rows, title=f"{self.layer}, {phase(self)}: {quantity}{unit} by {self.over}"
-        )
+        return sweep_table(self, quantity)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write one self-contained page, plots, tables and :attr:`detail`: see :mod:`convir.comparison.page`.
@@ -252,53 +238,3 @@ def _merged(orders: Sequence[Sequence[str]]) -> list[str]:
                 merged.insert(place, name)
             place = merged.index(name) + 1
     return merged
-
-
-_Rows = Sequence[ComparisonRow]
-_Cell = Callable[[ComparisonRow], str]
-
-_TIMES = ((" in us", 1e-6), (" in ms", 1e-3), (" in s", 1.0))
-_BYTES = ((" in B", 1.0), (" in KiB", 2.0**10), (" in MiB", 2.0**20), (" in GiB", 2.0**30))
-_COUNTS = (("", 1.0), (" in k", 1e3), (" in M", 1e6), (" in G", 1e9))
-
-
-def _quantity(of: Callable[[ComparisonRow], float | None], units: Sequence[tuple[str, float]]) -> Any:
-    """What makes, of all rows, the unit that they share, and a cell of each."""
-
-    def shared(rows: _Rows) -> tuple[str, _Cell]:
-        known = sorted(value for row in rows if (value := of(row)))
-        middle = known[len(known) // 2] if known else 1.0
-        unit, size = [units[0], *(each for each in units[1:] if each[1] <= middle)][-1]
-        return unit, lambda row: "-" if not of(row) else _figures((of(row) or 0.0) / size)
-
-    return shared
-
-
-def _figures(value: float) -> str:
-    """Three digits, and no exponent: 0.0123, 1.23, 123, 12,345."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:#.3g}" if value >= 0.001 else f"{value:.4f}"
-
-
-def _error(rows: _Rows) -> tuple[str, _Cell]:
-    return "", lambda row: "-" if row.error is None else f"{row.error:.1e}"
-
-
-_QUANTITIES: dict[str, Callable[[_Rows], tuple[str, _Cell]]] = {
-    "time": _quantity(lambda row: row.seconds, _TIMES),
-    "predicted": _quantity(lambda row: row.predicted_seconds, _TIMES),
-    "scratch": _quantity(lambda row: row.scratch_bytes, _BYTES),
-    "peak": _quantity(lambda row: row.peak_bytes, _BYTES),
-    "FLOPs": _quantity(lambda row: row.flops, _COUNTS),
-    "error": _error,
-}
-
-
-def _cell(row: ComparisonRow | None, quantity: str, cell: _Cell, fastest: Sequence[str]) -> str:
-    """Empty where the strategy has no point; a time says whether it is the best, and whether it was measured."""
-    if row is None:
-        return ""
-    if quantity != "time":
-        return cell(row)
-    return f"{about(row)}{cell(row)}{'*' if row.lowering in fastest else ' '}"

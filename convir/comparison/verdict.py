@@ -123,7 +123,7 @@ def _worst(chooser: str, comparison: Comparison) -> str:
     if not wrong:
         return ""
     worst = max(wrong, key=lambda row: row.seconds - fastest[row.layer].seconds)
-    return f", and in {worst.layer} {ratio(worst)} as long as {fastest[worst.layer].lowering}"
+    return f"; in {worst.layer} it takes {ratio(worst)} as long as {fastest[worst.layer].lowering}"
 
 
 def _is_right(row: ComparisonRow, fastest: ComparisonRow) -> bool:

@@ -13,7 +13,7 @@ from convir.common.page import document, resource
 from convir.comparison.page.drawing import color_style, legend_mark
 from convir.comparison.page.sections import comparison_sections, sweep_sections
 from convir.comparison.page.summary import comparison_facts, sweep_facts
-from convir.comparison.page.text import typeset
+from convir.comparison.page.text import capitalised, typeset
 from convir.comparison.page.view import View
 from convir.comparison.report import Comparison
 from convir.ir import UnsupportedError
@@ -89,7 +89,7 @@ def _detail(sweep: Sweep) -> list[Markup]:
     comparison = sweep.detail.comparison
     header = tag(
         "header",
-        tag("h2", f"{sweep.over} {sweep.detail.value} in full: {comparison.layer}"),
+        tag("h2", f"{capitalised(sweep.over)} {sweep.detail.value} in full: {comparison.layer}"),
         tag("p", typeset(comparison.verdict), class_="verdict"),
         class_="detail",
     )

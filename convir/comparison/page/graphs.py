@@ -40,9 +40,9 @@ def drawn_layers(view: View, room: int = ROOM) -> Iterator[Drawn]:
             class_="strip",
             tabindex="0",
             role="region",
-            aria_label=f"{names[0]} under every lowering",
+            aria_label=f"{view.whole if view.comparison.layer else names[0]} under every lowering",
         )
-        yield Drawn(names, f"{', '.join(names)}: {layer}", strip)
+        yield Drawn(names, str(layer) if view.comparison.layer else f"{', '.join(names)}: {layer}", strip)
         room -= len(strip)
 
 

@@ -11,7 +11,7 @@ from convir.comparison.page import text
 from convir.comparison.page.axis import Axis
 from convir.comparison.page.drawing import Format, color_class, horizontal_grid, label, mark, panel, sign, svg
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560.0, 360.0, 64.0, 116.0, 12.0, 308.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480.0, 340.0, 60.0, 108.0, 12.0, 290.0
 #: Distance of two names at the ends of lines; room above the axis for what lies beyond it.
 _LINE, _BEYOND = 13.0, 14.0
 
@@ -46,7 +46,8 @@ def line_plot(title: str, x_label: str, lines: Sequence[Line], format: Format, *
     near = axes.together(y for each in shown for _, y in each.points)
     foreseen = [y for each in shown for _, y in each.expected if near and y <= near[-1]]
     up = axes.logarithmic([*near, *foreseen], _BOTTOM, _TOP + _BEYOND, base=base, most=8)
-    drawn = [_line(each, across, up, x_label, format) for each in shown]
+    # The last ones lie beneath: those who choose run along with what they chose.
+    drawn = [_line(each, across, up, x_label, format) for each in reversed(shown)]
     drawing = svg(
         _WIDTH,
         _HEIGHT,

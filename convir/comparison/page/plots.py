@@ -70,7 +70,8 @@ def layer_roofline(view: View) -> Markup | None:
     if not points:
         return None
     ceilings = view.comparison.roofline
-    said = "Named: the fastest lowering of each layer. Operations and bytes are those of the lowered ops."
+    named = "" if view.comparison.layer else "Named: the fastest lowering of each layer. "
+    said = f"{named}Operations and bytes are those of the lowered ops."
     unknown = [] if ceilings else ["The machine's ceilings were not measured."]
     return roofline_plot(points, ceilings, said, *unknown)
 
@@ -133,6 +134,6 @@ def _points(view: View, rows: Sequence[ComparisonRow]) -> list[Point]:
             continue
         rate = row.intensity * row.bytes_moved / row.seconds
         said = f"{text.three_digits(rate / 1e9)} GFLOP/s at {text.three_digits(row.intensity)} operations a byte"
-        name = row.layer or "" if row.seconds == fastest else ""
+        name = row.lowering if view.comparison.layer else row.layer or "" if row.seconds == fastest else ""
         points.append(Point(view.index[row.lowering], row.intensity, rate, f"{view.title(row)}; {said}", name))
     return points

@@ -11,6 +11,7 @@ from convir.comparison.page.plots import layer_plots, layer_roofline, whole_plot
 from convir.comparison.page.summary import absences, conventions, refusals, sweep_conventions
 from convir.comparison.page.sweeps import points_table, sweep_matrix, sweep_plots
 from convir.comparison.page.tables import details_table, matrix, whole_table
+from convir.comparison.page.text import capitalised
 from convir.comparison.page.view import View
 from convir.comparison.table import choices, left_out
 
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
 
 def comparison_sections(view: View) -> list[Markup]:
     """Of a comparison; one layer by itself is a net of one layer, and is not shown twice."""
-    whole = f"{view.whole[0].upper()}{view.whole[1:]}"
     said = [*choices(view.comparison), *left_out(view.comparison)]
     return [
-        _section("whole", whole, whole_table(view), absences(said), plots(whole_plots(view))),
+        _section("whole", capitalised(view.whole), whole_table(view), absences(said), plots(whole_plots(view))),
         *([] if view.comparison.layer else _layers(view)),
         *_roofline(view),
         *_graphs(view),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from convir.common.markup import Markup, tag
 from convir.common.version import __version__
-from convir.comparison.page.text import ABOUT, three_digits
+from convir.comparison.page.text import ABOUT, capitalised, three_digits
 from convir.comparison.page.view import REPLACED, View
 from convir.comparison.words import engine, listed, phase
 from convir.runtime.machine import Machine
@@ -42,7 +42,7 @@ def sweep_facts(sweep: Sweep) -> Markup:
     """What was swept, on what, when and with what."""
     given = {
         "Layer": sweep.layer,
-        sweep.over[0].upper() + sweep.over[1:]: ", ".join(map(str, sweep.values)),
+        capitalised(sweep.over): ", ".join(map(str, sweep.values)),
         "Run": phase(sweep),
         "Run by": engine(sweep),
         **_circumstances(sweep.machine),

@@ -12,6 +12,7 @@ from convir.comparison.page.columns import known
 from convir.comparison.page.lines import Line, line_plot
 from convir.comparison.page.view import time_of
 from convir.comparison.report import ComparisonRow
+from convir.comparison.table import name_of
 
 if TYPE_CHECKING:
     from convir.comparison.sweep_report import Sweep
@@ -58,7 +59,7 @@ def sweep_matrix(sweep: Sweep) -> Markup:
         tag("tr", name_cell(index, name), *_times(sweep, name), data_s=str(index))
         for index, name in enumerate(sweep.lowerings)
     ]
-    return sortable(f"time by {sweep.over}", head, body, class_="matrix")
+    return sortable(f"time by {sweep.over}", head, body, class_="matrix values")
 
 
 def _times(sweep: Sweep, lowering: str) -> Iterator[Markup]:
@@ -81,7 +82,7 @@ def points_table(sweep: Sweep) -> Markup:
         rows = [point.row for point in sweep.points if point.value == value]
         for row in rows:
             index = places[row.lowering]
-            cells = [cell(str(value), value), name_cell(index, row.lowering), *figure_cells(row, figures, rows)]
+            cells = [cell(str(value), value), name_cell(index, name_of(row)), *figure_cells(row, figures, rows)]
             body.append(tag("tr", *cells, data_s=str(index)))
     head = [heading(sweep.over, number=True), heading("lowering"), *map(figure_heading, figures)]
     return sortable(f"all points by {sweep.over}", head, body, class_="points")

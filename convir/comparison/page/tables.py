@@ -10,6 +10,7 @@ from convir.comparison.page.cells import cell, figure_cells, figure_heading, hea
 from convir.comparison.page.columns import Figure, known
 from convir.comparison.page.view import REPLACED, View, time_of
 from convir.comparison.report import ComparisonRow
+from convir.comparison.table import name_of
 
 
 def whole_table(view: View) -> Markup:
@@ -94,7 +95,7 @@ def _index(view: View, row: ComparisonRow) -> str:
 
 def _lowering(view: View, row: ComparisonRow) -> Markup:
     replaced = bool(row.computed_by) or (row.layer is None and row.lowering in view.replaced)
-    name = f"{row.lowering}{REPLACED if replaced else ''}"
+    name = f"{row.lowering}{REPLACED}" if replaced else name_of(row)
     return name_cell(view.index[row.lowering], name)
 
 

@@ -19,6 +19,11 @@ def typeset(words: str) -> str:
     return re.sub(r"~(?=\d)", ABOUT, re.sub(r"(?<=\d) us\b", " \u00b5s", words))
 
 
+def capitalised(words: str) -> str:
+    """With a large first letter, and others as they are."""
+    return words[:1].upper() + words[1:]
+
+
 def seconds(value: float) -> str:
     """``1.23 ms``"""
     return typeset(format_seconds(value))

@@ -84,19 +84,20 @@ class View:
     def remarks(self, row: ComparisonRow) -> list[str]:
         """What a reader of the row's figures must know."""
         said = [self.reason(row)] if row.computed_by else []
-        if row.chosen:
-            said.append(f"chose {listed(row.chosen)}")
         if row.layer is None and row.lowering in self.replaced:
             left = sum(1 for _ in self.replaced[row.lowering])
             said.append(f"{left} of {len(self.convolutions)} convolutions computed by another strategy")
         if row.extrapolated_from is not None:
-            part = f"a batch of {row.extrapolated_from}" if row.extrapolated_from else "a small part of each layer"
+            part_of = self.whole if self.comparison.layer else "each layer"
+            part = f"a batch of {row.extrapolated_from}" if row.extrapolated_from else f"a small part of {part_of}"
             said.append(f"extrapolated from {part}")
         return said
 
     def title(self, row: ComparisonRow) -> str:
         """All that is known of the row's time, in a line."""
         said = [f"{row.layer or self.whole}, {row.lowering}: {time_of(row)}"]
+        if row.chosen:
+            said.append(f"chose {listed(row.chosen)}")
         if row.runs > 1:
             low, high = text.seconds(row.seconds_lower), text.seconds(row.seconds_upper)
             said.append(f"quartiles {low} to {high} of {row.runs} runs")
