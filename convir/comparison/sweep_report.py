@@ -232,9 +232,10 @@ def _merged(orders: Sequence[Sequence[str]]) -> list[str]:
     """All names, in an order that each of ``orders`` is a part of."""
     merged: list[str] = []
     for names in orders:
-        place = 0
-        for name in names:
-            if name not in merged:
+        place = len(merged)
+        for name in reversed(names):
+            if name in merged:
+                place = merged.index(name)
+            else:
                 merged.insert(place, name)
-            place = merged.index(name) + 1
     return merged
