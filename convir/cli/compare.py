@@ -17,6 +17,9 @@ SWEEPS = ("size", "batch", "kernel", "channels")
 _OF_LAYER = ("batch", "stride", "padding", "dilation", "groups")
 _OF_RUN = ("repeats", "time_budget", "threads")
 
+#: Who chooses without trying, and so competes unless lowerings are named.
+_CHOOSER = "auto"
+
 
 def compare(args: Namespace) -> Any:
     """Lowerings side by side."""
@@ -29,12 +32,15 @@ def compare(args: Namespace) -> Any:
 
 def _model(args: Namespace) -> Any:
     from convir.comparison import checked_lowerings, compare
+    from convir.comparison.problem import layers_of
     from convir.passes.lower_conv import taking
 
     _require_writable(args)
     graph = traced(args)
     names = _names(args)
-    names = checked_lowerings(taking(graph) if names is None else names)
+    if names is None:
+        names = [*taking(graph), *([_CHOOSER] if layers_of(graph) else [])]
+    names = checked_lowerings(names)
     note(f"comparing {', '.join(names)} on {graph.name} ...")
     return _drawn(compare(graph, lowerings=names, **_run(args)), args)
 
@@ -50,10 +56,11 @@ def _layer(layer: Any, args: Namespace) -> Any:
 def _sweep(layer: Any, args: Namespace) -> Any:
     from convir.comparison import sweep
 
-    if args.plot or args.html:
-        raise UnsupportedError("--plot and --html show a comparison, and a --sweep is several: print it with --json")
+    if args.plot:
+        raise UnsupportedError("--plot draws one comparison, and a --sweep is several: write a page of it with --html")
+    _require_writable(args)
     note(f"comparing {layer} by {args.sweep} ...")
-    return sweep(layer, args.sweep, args.values, lowerings=_names(args), **_run(args))
+    return _drawn(sweep(layer, args.sweep, args.values, lowerings=_names(args), **_run(args)), args)
 
 
 def _by_itself(args: Namespace) -> Any:
@@ -104,7 +111,7 @@ def _require_what_goes_together(args: Namespace) -> None:
 
 
 def _run(args: Namespace) -> dict[str, Any]:
-    return {"backward": args.backward, "backend": args.backend} | given(args, _OF_RUN)
+    return {"backward": args.backward, "inference": args.inference, "backend": args.backend} | given(args, _OF_RUN)
 
 
 def _names(args: Namespace) -> list[str] | None:
@@ -124,9 +131,9 @@ def _require_writable(args: Namespace) -> None:
         require_page(args.html)
 
 
-def _drawn(comparison: Any, args: Namespace) -> Any:
+def _drawn(report: Any, args: Namespace) -> Any:
     if args.plot:
-        note(f"plot: {comparison.plot(args.plot)}")
+        note(f"plot: {report.plot(args.plot)}")
     if args.html:
-        note(f"page: {comparison.to_html(args.html)}")
-    return comparison
+        note(f"page: {report.to_html(args.html)}")
+    return report

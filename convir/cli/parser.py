@@ -39,7 +39,7 @@ _EXAMPLES = {
         "compare lenet5 --input 8,1,28,28 --plot compare.svg",
         "compare lenet5 --backward --html compare.html",
         "compare --layer 64,128,3,56 --batch 8",
-        "compare --layer 16,16,3,32 --sweep kernel --values 3,5,7",
+        "compare --layer 16,16,3,32 --sweep kernel --values 3,5,7 --html sweep.html",
     ],
     "profile": ["profile lenet5 --input 64,1,28,28 --backend numba", "profile lenet5 --backward --conv conv1=naive"],
     "train": ["train", "train lenet5 --epochs 5 --optimizer sgd --lr 0.05 --save lenet5.npz"],
@@ -229,9 +229,13 @@ def _compare(parser: Parser) -> None:
     parser.add_argument(
         "--lowerings",
         metavar="A,B,...",
-        help=f"what to compare, of {known}; default: those that take every convolution of the model, or the layer",
+        help=f"what to compare, of {known}; and auto and measure, which choose one for each convolution; default: "
+        "those that take every convolution of the model, or the layer, and auto",
     )
     parser.add_argument("--backward", action="store_true", help="compare forward and backward runs")
+    parser.add_argument(
+        "--inference", action="store_true", help="fold the parameters, so that transforms of weights take no time"
+    )
     parser.add_argument(
         "--repeats", type=positive_integer, metavar="N", help="runs of each; default: 20, of a sweep 10"
     )

@@ -5,7 +5,7 @@ What follows from its shape is found once for all layers of that shape: errors a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from convir.comparison.allocation import measured_allocation
@@ -31,43 +31,55 @@ class Alone:
     allocated_bytes: int
 
 
+#: A strategy, and how many samples are timed: what decides a layer's error.
+_Way = tuple[str, int]
+
+
 def measured_alone(
     layers: Mapping[str, LayerProblem], contest: Contest, shown: Progress
 ) -> dict[tuple[str, str], Alone]:
-    """(layer, lowering) -> what it is by itself, for each lowering that is compared."""
-    distinct: dict[ConvLayer, LayerProblem] = {}
+    """(layer, lowering) -> what it is by itself, under the strategy that computes it in the net."""
+    ways = {(name, each.lowering): _way(name, each) for name in layers for each in contest.entrants}
+    asked: dict[ConvLayer, dict[_Way, None]] = {}
+    for (name, _), way in ways.items():
+        asked.setdefault(layers[name].layer, {})[way] = None
+    first: dict[ConvLayer, LayerProblem] = {}
     for problem in layers.values():
-        distinct.setdefault(problem.layer, problem)
-    shown.expect(len(distinct))
-    found: dict[ConvLayer, dict[str, Alone]] = {}
-    for layer, problem in distinct.items():
-        found[layer] = _measured(problem, contest)
+        first.setdefault(problem.layer, problem)
+    found: dict[ConvLayer, dict[_Way, Alone]] = {}
+    for layer, problem in first.items():
+        found[layer] = _measured(problem, contest, list(asked[layer]), shown)
         shown.advance("layers alone")
-    return {(name, each): alone for name, p in layers.items() for each, alone in found[p.layer].items()}
+    return {(name, lowering): found[layers[name].layer][way] for (name, lowering), way in ways.items()}
 
 
-def _measured(problem: LayerProblem, contest: Contest) -> dict[str, Alone]:
+def _way(layer: str, entrant: Entrant) -> _Way:
+    # A layer that another one stands for in the net is in no list there.
+    return entrant.whole.strategies.get(layer, entrant.lowering), entrant.samples
+
+
+def _measured(problem: LayerProblem, contest: Contest, ways: Sequence[_Way], shown: Progress) -> dict[_Way, Alone]:
     exact: dict[int, list[Array]] = {}
-    found: dict[str, Alone] = {}
-    for entrant in contest.entrants:
-        whole = contender(entrant.lowering, problem.graph, contest.settings)
+    found: dict[_Way, Alone] = {}
+    for strategy, samples in ways:
+        with shown.aside():
+            whole = contender(strategy, problem.graph, contest.settings)
         allocated = measured_allocation(whole.compiled.program).arena
-        timed = _run(entrant, whole, problem, contest)
         error = None
-        if timed is not None:
-            if entrant.samples not in exact:
-                exact[entrant.samples] = contest.exact(timed.compiled.program.model, timed.operands)
-            error = relative_error(timed.results, exact[entrant.samples])
-        found[entrant.lowering] = Alone(error, allocated)
+        if samples:
+            timed = _run(whole, samples, problem, contest)
+            if samples not in exact:
+                exact[samples] = contest.exact(timed.compiled.program.model, timed.operands)
+            error = relative_error(timed.results, exact[samples])
+        found[strategy, samples] = Alone(error, allocated)
     return found
 
 
-def _run(entrant: Entrant, whole: Contender, problem: LayerProblem, contest: Contest) -> Contender | None:
-    """The contender that has run as many samples as the entrant is timed on."""
-    if entrant.timed is None:
-        return None
-    if entrant.extrapolated_from is not None:
-        samples = max(1, problem.batch * entrant.samples // contest.problem.batch)
-        whole = contender(entrant.lowering, problem.at(samples), contest.settings)
+def _run(whole: Contender, samples: int, problem: LayerProblem, contest: Contest) -> Contender:
+    """The contender that has run as many samples as are timed."""
+    batch = contest.problem.batch
+    if samples != batch:
+        own = max(1, problem.batch * samples // batch)
+        whole = contender(whole.lowering, problem.at(own), contest.settings)
     whole.run()
     return whole

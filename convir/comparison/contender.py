@@ -73,6 +73,11 @@ class Contender:
         self._runs: list[Run] = []
 
     @cached_property
+    def strategies(self) -> Mapping[str, str]:
+        """Convolution of the model -> the strategy that computes it."""
+        return {row.node: row.strategy for row in self.compiled.lowering.rows}
+
+    @cached_property
     def computed_by(self) -> Mapping[str, str]:
         """Layer -> the strategy that computes it, for layers that this one refuses."""
         return {row.node: row.strategy for row in self.compiled.lowering.refused}
@@ -113,6 +118,11 @@ class Contender:
         self.spent += time.perf_counter() - begin
         self.results = self.results or results
         self._runs.append(Run(layers, total))
+
+    @property
+    def fastest(self) -> float:
+        """Seconds of the fastest run so far; 0 before the first."""
+        return min((run.total for run in self._runs), default=0.0)
 
     def has_time_left(self, seconds: float) -> bool:
         """Whether one more run would end within ``seconds`` in all, going by the last one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 
 from convir.comparison.contender import Array, Contender, Operands, contender
 from convir.comparison.entrant import Entrant
@@ -18,6 +19,9 @@ from convir.selection.trial import relative_error
 
 #: What the float64 reference is computed by, where that ends soon, and otherwise.
 LOOPS, PRODUCTS = "naive", "im2col"
+
+#: A contender that takes so many times as long as the fastest is out of the race, and has so many counted runs at most.
+HOPELESS, FEW_RUNS = 10.0, 3
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,11 @@ class Contest:
         return errors
 
 
+def steps_of(names: Sequence[str], settings: Settings) -> int:
+    """How many steps :func:`hold` shows: each is compiled, and runs."""
+    return len(names) * (settings.repeats + 2)
+
+
 def hold(problem: Problem, names: Sequence[str], settings: Settings, shown: Progress) -> Contest:
     """Compile the lowerings called ``names`` and run them in turns, each as much of the batch as ends in time.
 
@@ -72,22 +81,40 @@ def hold(problem: Problem, names: Sequence[str], settings: Settings, shown: Prog
         MemoryLimitError: the memory plan of every one is larger than the machine.
         UnsupportedError: there is nothing to differentiate by, and settings ask for a backward.
     """
-    shown.expect(len(names))
     entrants, left_out = _entered(problem, names, settings, shown)
     if settings.backward and entrants[0].whole.compiled.backward_graph is None:
         raise UnsupportedError(f"backward=True, but there is nothing to differentiate {problem.graph.name} by")
     for entrant in entrants:
         fit(entrant, problem, settings)
     _share_operands(entrants)
-    take_turns([each.timed for each in entrants if each.timed], settings.repeats, settings.time_budget, shown)
+    racing = [each.timed for each in entrants if each.timed]
+    take_turns(racing, settings.repeats, settings.time_budget, shown)
+    shown.advance(entrants[-1].lowering, (len(names) - len(racing)) * (settings.repeats + 1))
     return Contest(problem, settings, entrants, left_out)
 
 
 def take_turns(contenders: Sequence[Contender], repeats: int, time_budget: float, shown: Progress) -> None:
-    """Run the contenders in turns: a warm-up and ``repeats`` runs each, less where its time is used up."""
-    shown.expect(len(contenders) * (repeats + 1))
-    for _ in range(repeats + 1):
-        for each in contenders:
+    """Run the contenders in turns: a warm-up and ``repeats`` runs each, less where its time is used up.
+
+    Each round has an order of its own, as a run leaves the next one its caches. Those without hope come last, by
+    themselves: between the others they would leave them nothing.
+    """
+    order = Random(0)
+    # The first run of all finds its memory untouched, and says little.
+    _rounds(contenders, 2, order, time_budget, shown)
+    limit = HOPELESS * min((each.fastest for each in contenders), default=0.0)
+    hopeful = [each for each in contenders if each.fastest <= limit]
+    hopeless = [each for each in contenders if each.fastest > limit]
+    _rounds(hopeful, repeats - 1, order, time_budget, shown)
+    few = min(repeats, FEW_RUNS)
+    _rounds(hopeless, few - 1, order, time_budget, shown)
+    for each in hopeless:
+        shown.advance(each.lowering, repeats - few)
+
+
+def _rounds(contenders: Sequence[Contender], count: int, order: Random, time_budget: float, shown: Progress) -> None:
+    for _ in range(count):
+        for each in order.sample(contenders, len(contenders)):
             if each.has_time_left(time_budget):
                 each.run()
             shown.advance(each.lowering)
@@ -102,7 +129,8 @@ def _entered(
     graph = problem.graph
     for name in names:
         try:
-            entrants.append(Entrant(contender(name, graph, settings), problem.batch))
+            with shown.aside():
+                entrants.append(Entrant(contender(name, graph, settings), problem.batch))
         except MemoryLimitError as error:
             left_out.append(LeftOut(name, error.message))
             last = error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from convir.comparison.noise import Timed, is_faster
+from convir.comparison.words import listed
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,15 @@ class Crossover:
 
     def sentence(self, over: str) -> str:
         """``winograd_4x4 overtakes im2col between kernel 3 and 5.``"""
-        listed = ", ".join(map(str, self.equal))
-        between = f" (about equal at {listed})" if self.equal else ""
-        return f"{self.winner} overtakes {self.loser} between {over} {self.before} and {self.after}{between}."
+        return sentence([self], over)
+
+
+def sentence(same: Sequence[Crossover], over: str) -> str:
+    """Crossovers of one winner between the same values, in one sentence."""
+    first = same[0]
+    equal = f" (about equal at {', '.join(map(str, first.equal))})" if first.equal else ""
+    losers = listed([each.loser for each in same])
+    return f"{first.winner} overtakes {losers} between {over} {first.before} and {first.after}{equal}."
 
 
 def crossovers(times: Mapping[str, Mapping[int, Timed]]) -> list[Crossover]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from convir.comparison.contender import Array, Contender, Run
+from convir.comparison.prediction import predicted_seconds
+from convir.passes.lower_conv.choice import CHOOSERS
 
 
 class Entrant:
@@ -60,6 +62,16 @@ class Entrant:
     def results(self) -> Sequence[Array]:
         """What the first run gave; nothing where none ran."""
         return self._timed.results
+
+    @cached_property
+    def predicted(self) -> Mapping[str | None, float | None]:
+        """Layer, or None for the whole, -> the seconds that the whole batch was expected to take."""
+        return predicted_seconds(self.whole)
+
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """Layer -> the strategy that was chosen for it; empty for a lowering that is one itself."""
+        return self.whole.strategies if self.lowering in CHOOSERS else {}
 
     @property
     def computed_by(self) -> Mapping[str, str]:

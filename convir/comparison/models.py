@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from convir.comparison.alone import measured_alone
-from convir.comparison.contest import LOOPS, Contest, hold
+from convir.comparison.contest import LOOPS, Contest, hold, steps_of
+from convir.comparison.prediction import ceilings
 from convir.comparison.problem import ModelProblem, layers_of
 from convir.comparison.progress import progress_on
 from convir.comparison.report import Comparison
@@ -26,13 +27,15 @@ def compare(
     time_budget: float = 5.0,
     backend: str = "numpy",
     threads: int | None = None,
+    inference: bool = False,
     progress: bool | None = None,
 ) -> Comparison:
     """Compile a model under each lowering, run all on the same weights and inputs, and compare.
 
-    The lowerings take turns (A B A B ...), so that a machine that gets slower or faster favours none.
-    A lowering whose time budget is used up stops early, after one run at least; a first run that is
-    followed by others is a warm-up and is not counted. Dropout is left out.
+    The lowerings take turns, in another order each time, so that neither a machine that gets slower nor what the one
+    before left in the caches favours any. A lowering whose time budget is used up stops early, after one run at least,
+    and one that takes ten times as long as the fastest has three counted runs at most; a first run that is followed by
+    others is a warm-up and is not counted. Dropout is left out.
 
     A lowering that would take longer than its budget for one run is timed on a smaller batch, and its times are as
     many times more; explicit Python loops whose budget is too short for one sample are timed on a small part of each
@@ -44,31 +47,38 @@ def compare(
     The batch is not divided, and steps run one after the other in one thread: in lanes side by side no layer has a
     time of its own. BLAS may use ``threads``. So ``convir.compile`` with its tiles and lanes may be faster.
 
+    Predicted times, and what the machine can do at most, follow from a few figures that are measured when they are
+    first asked for (a second) and kept on disk.
+
     Args:
         model: a module, a function of tensors, or a traced graph.
         specs: shape or TensorType of each input; a graph has its own and takes none.
-        lowerings: names of the strategies to compare.
+        lowerings: names of the strategies to compare; ``auto`` and ``measure``, who choose one for each layer, compete
+            beside them.
         backward: compare a forward and a backward run together instead of a forward run.
         repeats: counted runs of each lowering at most.
         time_budget: seconds that the runs of each lowering may take. What errors are relative to comes on
             top: runs in float64, by the loop nest where ``naive`` is compared and takes a quarter of it at most.
         backend: ``numpy``, ``numba`` or ``auto``, as in :func:`convir.compile`; the float64 reference is NumPy's.
         threads: how many threads BLAS may use; None for ``CONVIR_NUM_THREADS``, or all CPUs.
+        inference: fold the parameters, as :func:`convir.compile` does: transforms of weights take no time then.
         progress: whether to show a bar on standard error; by default where that is a terminal.
 
     Raises:
         TraceError, ShapeError, DTypeError: the model cannot be traced with these shapes.
         UnsupportedError: an unknown lowering, one named twice, no lowering, ``repeats`` or ``time_budget``
-            out of range, an unknown or missing backend, or ``backward`` of a model without gradients.
+            out of range, an unknown or missing backend, ``backward`` of a model without gradients, or
+            ``backward`` and ``inference``.
         ConvirError: ``threads`` is not a positive integer.
         MemoryLimitError: the memory plans of all lowerings are larger than the machine.
     """
     names = checked_lowerings(lowerings)
-    settings = checked_settings(backward, repeats, time_budget, backend, threads)
+    settings = checked_settings(backward, repeats, time_budget, backend, threads, inference)
     graph = as_graph(model, specs)
     problems = layers_of(graph)
     layers = {name: problem.layer for name, problem in problems.items()}
     with progress_on(progress) as shown:
+        shown.expect(steps_of(names, settings) + len(set(layers.values())))
         contest = hold(ModelProblem(graph), names, settings, shown)
         alone = measured_alone(problems, contest, shown)
     return Comparison(
@@ -76,10 +86,12 @@ def compare(
         inputs=tuple((value.name, str(value.type)) for value in graph.inputs),
         backward=backward,
         reference=named_reference(contest),
-        rows=model_rows(graph, contest, layers, alone),
+        rows=model_rows(graph, contest, alone),
+        roofline=ceilings(contest.entrants[0].whole),
         convolutions=layers,
         backend=settings.backend,
         threads=settings.threads,
+        inference=settings.inference,
         left_out=contest.left_out,
     )
 

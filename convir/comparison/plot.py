@@ -16,6 +16,7 @@ from convir.common.table import format_bytes, format_seconds
 from convir.comparison.colors import COLORS
 from convir.comparison.report import WHOLE, Comparison, ComparisonRow
 from convir.comparison.verdict import about
+from convir.comparison.words import phase
 from convir.ir import UnsupportedError
 
 FORMATS = ("svg", "png", "pdf")
@@ -73,8 +74,9 @@ def _figure(comparison: Comparison) -> Any:
     time.set_yticks(range(len(layers)), [WHOLE if layer is None else layer for layer in layers])
     time.set_ylim(len(layers) - 0.45, -0.55)
     inputs = ", ".join(f"{name}: {type}" for name, type in comparison.inputs)
-    phase = "forward and backward" if comparison.backward else "forward"
-    figure.suptitle(f"{comparison.graph}({inputs}), {phase}", color=_INK, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(
+        f"{comparison.graph}({inputs}), {phase(comparison)}", color=_INK, fontweight="bold", x=0.01, ha="left"
+    )
     handles, labels = time.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure

@@ -14,8 +14,13 @@ class Progress:
     def expect(self, steps: int) -> None:
         """So many more steps are to come."""
 
-    def advance(self, text: str) -> None:
-        """A step is done, and ``text`` says of what."""
+    def advance(self, text: str, steps: int = 1) -> None:
+        """So many steps are done, or not needed, and ``text`` says of what."""
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done within may show a bar of its own: compiling loops, measuring strategies."""
+        yield
 
 
 class Bar(Progress):
@@ -30,9 +35,18 @@ class Bar(Progress):
         self._total += steps
         self._bar.update(self._task, total=self._total)
 
-    def advance(self, text: str) -> None:
+    def advance(self, text: str, steps: int = 1) -> None:
         """Move the bar."""
-        self._bar.update(self._task, advance=1, description=text)
+        self._bar.update(self._task, advance=steps, description=text)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Without the bar: a terminal has room for one."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
 
 @contextmanager

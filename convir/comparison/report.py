@@ -29,6 +29,7 @@ class ComparisonRow:
         op: the model node's op; empty for the whole net and for work that belongs to no node of the model.
         lowering: name of the strategy. Layers without convolution may differ too, by layout changes.
         computed_by: name of the strategy that took its place, where it refuses the layer; else empty.
+        chosen: names of the strategies that it chose, each once, where it is who chooses (``auto``, ``measure``).
         flops: as-lowered FLOPs, 2 a MAC; None where an op has no cost rule.
         multiplications: those of data with data, where Winograd saves; None where an op has no cost rule.
         bytes_moved: bytes that the lowered nodes read and write, each operand and result once.
@@ -44,10 +45,13 @@ class ComparisonRow:
         error: relative error, of the samples that were timed; a layer's is its own. None where it is no convolution,
             and where nothing was timed.
         ratio: seconds over the best lowering's for the same layer.
-        predicted_seconds: what the cost model expected before anything ran; None without a model.
+        predicted_seconds: what a model of the machine expects before anything runs; None for explicit Python loops, of
+            which it knows nothing.
         allocated_bytes: bytes of arena that NumPy allocated, by its own report. For the whole net, and for a
             layer that is compared by itself, ``peak_bytes``; for a convolution in a net, what it takes by itself; None
             for others.
+        parameter_bytes: bytes of the parameters, or of what they were folded into, beside the arena; None for a layer
+            of a net.
         extrapolated_from: samples of the batch that was timed, where the whole takes longer than the time budget and
             ``seconds`` are as many times more; 0 where even one sample does, and ``seconds`` are estimated from a small
             part of each convolution; None where they were measured.
@@ -67,11 +71,13 @@ class ComparisonRow:
     ratio: float = 1.0
     scratch: Mapping[str, int] = field(default_factory=dict)
     computed_by: str = ""
+    chosen: tuple[str, ...] = ()
     multiplications: int | None = None
     bytes_moved: int = 0
     intensity: float | None = None
     predicted_seconds: float | None = None
     allocated_bytes: int | None = None
+    parameter_bytes: int | None = None
     extrapolated_from: int | None = None
 
     @property
@@ -123,6 +129,7 @@ class Comparison:
         convolutions: name of a convolution -> the problem that it is by itself.
         backend: what ran the steps.
         threads: how many BLAS was allowed.
+        inference: whether parameters were folded, so that what follows from them alone took no time.
         left_out: what could not be compared.
         layer: one convolution in words, where that is compared by itself, as a net of one layer; else empty.
     """
@@ -137,6 +144,7 @@ class Comparison:
     convolutions: Mapping[str, ConvLayer] = field(default_factory=dict)
     backend: str = "numpy"
     threads: int = 1
+    inference: bool = False
     left_out: tuple[LeftOut, ...] = ()
     layer: str = ""
 
@@ -162,10 +170,8 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The outcome in a sentence or two: see :func:`convir.comparison.verdict.verdict`; empty for one lowering."""
-        if not self.has_convolution:
-            return "There is no convolution to lower: all lowerings run the same kernels, and times differ by chance."
-        return verdict(self.totals)
+        """The outcome in a few sentences: see :func:`convir.comparison.verdict.verdict`."""
+        return verdict(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain types: ``schema`` (``convir.compare/2``), the attributes but ``convolutions``, ``lowerings``,
@@ -179,6 +185,7 @@ class Comparison:
             "graph": self.graph,
             "inputs": dict(self.inputs),
             "backward": self.backward,
+            "inference": self.inference,
             "reference": self.reference,
             "lowerings": list(self.lowerings),
             "best": self.best.lowering,

@@ -16,16 +16,10 @@ from convir.comparison.report import ComparisonRow
 from convir.ir import Graph
 from convir.passes.cost import Work
 from convir.passes.liveness import steps
-from convir.passes.lower_conv import ConvLayer
 from convir.passes.memory import MemoryPlan
 
 
-def model_rows(
-    graph: Graph,
-    contest: Contest,
-    layers: Mapping[str, ConvLayer],
-    alone: Mapping[tuple[str, str], Alone],
-) -> tuple[ComparisonRow, ...]:
+def model_rows(graph: Graph, contest: Contest, alone: Mapping[tuple[str, str], Alone]) -> tuple[ComparisonRow, ...]:
     """A row for each layer and lowering, layers in the model's order; then the whole net.
 
     A lowering whose times are estimated has rows for its convolutions and the whole net.
@@ -37,7 +31,7 @@ def model_rows(
     rows: list[ComparisonRow] = []
     for name in names:
         group = [
-            _layer_row(name, ops.get(name, ""), entrant, layers.get(name), alone.get((name, entrant.lowering)))
+            _layer_row(name, ops.get(name, ""), entrant, alone.get((name, entrant.lowering)))
             for entrant in contest.entrants
             if entrant.timed is not None or name in entrant.runs[0].layers
         ]
@@ -45,8 +39,8 @@ def model_rows(
     return (*rows, *whole_rows(contest))
 
 
-def whole_rows(contest: Contest, layer: ConvLayer | None = None) -> Iterator[ComparisonRow]:
-    """A row for each lowering of the whole problem; ``layer`` where that is a convolution by itself."""
+def whole_rows(contest: Contest) -> Iterator[ComparisonRow]:
+    """A row for each lowering of the whole problem."""
     errors = contest.errors()
     group = []
     for entrant in contest.entrants:
@@ -58,30 +52,20 @@ def whole_rows(contest: Contest, layer: ConvLayer | None = None) -> Iterator[Com
                 row,
                 error=errors.get(entrant.lowering),
                 allocated_bytes=measured_allocation(compiled.program).arena,
-                predicted_seconds=predicted_seconds(entrant.whole, layer),
+                parameter_bytes=compiled.memory.parameter_bytes,
+                chosen=tuple(dict.fromkeys(entrant.chosen.values())),
             )
         )
     return with_ratios(group)
 
 
-def predicted_seconds(contender: Contender, layer: ConvLayer | None) -> float | None:
-    """What a cost model expects before anything runs, for the batch of the contender; None without a model.
-
-    Args:
-        contender: the compiled lowering.
-        layer: the convolution that the time is of; None for the whole of a model.
-    """
-    return None
-
-
-def _layer_row(name: str, op: str, entrant: Entrant, layer: ConvLayer | None, alone: Alone | None) -> ComparisonRow:
+def _layer_row(name: str, op: str, entrant: Entrant, alone: Alone | None) -> ComparisonRow:
     compiled = entrant.whole.compiled
     work = next((row.lowered for row in compiled.cost.rows if row.name == name), None) or Work()
     seconds = [run.layers.get(name, 0.0) for run in entrant.runs]
     row = _row(entrant, name, op, work, _layer_use(compiled.memory, name), seconds)
-    row = replace(row, computed_by=entrant.computed_by.get(name, ""))
-    if layer is not None:
-        row = replace(row, predicted_seconds=predicted_seconds(entrant.whole, layer))
+    chosen = (entrant.chosen[name],) if name in entrant.chosen else ()
+    row = replace(row, computed_by=entrant.computed_by.get(name, ""), chosen=chosen)
     return row if alone is None else replace(row, error=alone.error, allocated_bytes=alone.allocated_bytes)
 
 
@@ -103,6 +87,7 @@ def _row(entrant: Entrant, name: str | None, op: str, work: Work, use: _Use, sec
         seconds_upper=float(upper),
         runs=entrant.counted,
         error=None,
+        predicted_seconds=entrant.predicted.get(name),
         extrapolated_from=entrant.extrapolated_from,
     )
 

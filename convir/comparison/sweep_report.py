@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from convir.common.table import Column, TextTable
-from convir.comparison.crossover import Crossover, crossovers
+from convir.common.table import TextTable
+from convir.comparison.crossover import Crossover, crossovers, sentence
 from convir.comparison.noise import ranked
-from convir.comparison.report import ComparisonRow, LeftOut
-from convir.comparison.verdict import about
-from convir.ir import UnsupportedError
+from convir.comparison.report import Comparison, ComparisonRow, LeftOut
+from convir.comparison.sweep_table import sweep_table
+from convir.comparison.verdict import ratio
+from convir.comparison.words import engine, listed
+from convir.passes.lower_conv.choice import CHOOSERS
 from convir.runtime.machine import Machine, this_machine
 
 #: Name and version of what :meth:`Sweep.to_json` returns.
@@ -45,6 +49,14 @@ class LeftOutAt:
 
 
 @dataclass(frozen=True)
+class SweepDetail:
+    """One of the values, in full."""
+
+    value: int
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
 class Sweep:
     """Strategies side by side at several values of one number of a convolution; prints as tables.
 
@@ -56,7 +68,9 @@ class Sweep:
         left_out: what has no point, and why.
         backend: what ran the steps.
         threads: how many BLAS was allowed.
+        inference: whether parameters were folded.
         machine: what it was measured on.
+        detail: the comparison of the layer as it was given, or else of the last value; None where that is not known.
     """
 
     over: str
@@ -66,7 +80,9 @@ class Sweep:
     left_out: tuple[LeftOutAt, ...] = ()
     backend: str = "numpy"
     threads: int = 1
+    inference: bool = False
     machine: Machine = field(default_factory=this_machine)
+    detail: SweepDetail | None = None
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -75,13 +91,13 @@ class Sweep:
 
     @property
     def lowerings(self) -> tuple[str, ...]:
-        """Names of the strategies that have a point."""
-        return tuple(self._rows)
+        """Names of the strategies that have a point, as they were asked for."""
+        return tuple(self.rows)
 
     @cached_property
     def crossovers(self) -> tuple[Crossover, ...]:
         """Where one strategy overtakes another, of all pairs; see :func:`convir.comparison.crossover.crossovers`."""
-        return tuple(crossovers(self._rows))
+        return tuple(crossovers({name: rows for name, rows in self.rows.items() if name not in CHOOSERS}))
 
     def fastest(self, value: int) -> tuple[str, ...]:
         """Names of the fastest strategy at a value and those about equal to it, the fastest first."""
@@ -90,7 +106,8 @@ class Sweep:
         return tuple(row.lowering for row in sorted(leading, key=lambda row: row.seconds))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain types: ``schema`` (``convir.sweep/1``), all attributes, ``values``, ``lowerings`` and ``crossovers``.
+        """Plain types: ``schema`` (``convir.sweep/1``), the attributes but ``detail``, ``values``, ``lowerings`` and
+        ``crossovers``.
 
         Points have ``value`` and the fields of :class:`ComparisonRow`. Those left out have ``value``, ``lowering`` and
         ``reason``; crossovers the fields of :class:`~convir.comparison.crossover.Crossover` and the ``sentence``.
@@ -102,6 +119,7 @@ class Sweep:
             "backward": self.backward,
             "backend": self.backend,
             "threads": self.threads,
+            "inference": self.inference,
             "machine": self.machine.to_json(),
             "values": list(self.values),
             "lowerings": list(self.lowerings),
@@ -114,27 +132,23 @@ class Sweep:
         """One quantity as a table: a row for each strategy, a column for each value.
 
         Args:
-            quantity: ``time``, ``scratch``, ``peak``, ``FLOPs`` or ``error``.
+            quantity: ``time``, ``predicted``, ``scratch``, ``peak``, ``FLOPs`` or ``error``.
 
         Raises:
             UnsupportedError: there is no such quantity.
         """
-        if quantity not in _QUANTITIES:
-            raise UnsupportedError(f"a sweep has no {quantity!r}; it has: {', '.join(_QUANTITIES)}")
-        unit, cell = _QUANTITIES[quantity]([point.row for point in self.points])
-        # On a narrow terminal the values between the first and the last go, the larger ones first.
-        places = [*range(len(self.values) - 1), 0]
-        columns = [
-            Column(str(value), "right", optional=place) for value, place in zip(self.values, places, strict=True)
-        ]
-        rows = [
-            [name, *(_cell(rows.get(value), quantity, cell, self.fastest(value)) for value in self.values)]
-            for name, rows in self._rows.items()
-        ]
-        phase = "forward and backward" if self.backward else "forward"
-        return TextTable(
-            [Column(self.over), *columns], rows, title=f"{self.layer}, {phase}: {quantity}{unit} by {self.over}"
-        )
+        return sweep_table(self, quantity)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write one self-contained page, plots, tables and :attr:`detail`: see :mod:`convir.comparison.page`.
+
+        Raises:
+            UnsupportedError: another suffix than ``.html``, or no such folder.
+            OSError: the folder is not writable.
+        """
+        from convir.comparison.page import write_sweep_page
+
+        return write_sweep_page(self, path)
 
     def __str__(self) -> str:
         notes = TextTable((), (), notes=self._notes())
@@ -142,26 +156,58 @@ class Sweep:
         return "\n\n".join([*tables, "\n".join(notes.text().splitlines()[1:])])
 
     def sentences(self) -> list[str]:
-        """The crossovers that matter, in words: those of the fastest strategy of any value, and of ``im2col``."""
-        leaders = {value: self.fastest(value) for value in self.values}
-        told = [
-            each
-            for each in self.crossovers
-            if BASELINE in (each.winner, each.loser)
-            or each.winner in leaders[each.after]
-            or each.loser in leaders[each.before]
-        ]
-        return [each.sentence(self.over) for each in told] or ["No strategy overtakes another."]
+        """The outcome in words: what is fastest where, the crossovers that matter, how those fared who choose.
+
+        Crossovers matter that are of the fastest strategy of any value, or of ``im2col``.
+        """
+        told: dict[tuple[str, int, int, tuple[int, ...]], list[Crossover]] = {}
+        for each in self.crossovers:
+            if self._matters(each):
+                told.setdefault((each.winner, each.before, each.after, each.equal), []).append(each)
+        overtaking = [sentence(same, self.over) for same in told.values()] or ["No strategy overtakes another."]
+        return [self._leaders(), *overtaking, *self._choices()]
+
+    def _matters(self, crossover: Crossover) -> bool:
+        return (
+            BASELINE in (crossover.winner, crossover.loser)
+            or crossover.winner in self.fastest(crossover.after)
+            or crossover.loser in self.fastest(crossover.before)
+        )
+
+    def _leaders(self) -> str:
+        """What is fastest at which values; of those who choose, what they chose is."""
+        at: dict[tuple[str, ...], list[str]] = {}
+        for value in self.values:
+            names = tuple(name for name in self.fastest(value) if name not in CHOOSERS) or self.fastest(value)
+            at.setdefault(names, []).append(str(value))
+        told = (f"{listed(names)} at {self.over} {', '.join(values)}" for names, values in at.items())
+        return f"Fastest: {'; '.join(told)}."
+
+    def _choices(self) -> Iterator[str]:
+        """What was chosen at which values, and where that costs the most time beyond noise."""
+        for name in (each for each in self.lowerings if each in CHOOSERS):
+            by: dict[str, list[str]] = {}
+            for value, row in self.rows[name].items():
+                by.setdefault(", ".join(row.chosen), []).append(str(value))
+            told = "; ".join(f"{strategy} at {self.over} {', '.join(values)}" for strategy, values in by.items())
+            behind = {
+                value: row
+                for value, row in self.rows[name].items()
+                if not {name, *row.chosen} & set(self.fastest(value))
+            }
+            worst = max(behind, key=lambda value: behind[value].ratio, default=None)
+            lost = "as fast as any" if worst is None else f"at most {ratio(behind[worst])} the fastest, at {worst}"
+            yield f"{name} chooses {told}: {lost}."
 
     def _notes(self) -> list[str]:
         return [
             *self.sentences(),
             "*: the fastest, and those whose quartiles overlap with its: about equal. ~: extrapolated.",
-            *self._absences(),
-            f"{self.backend}, threads: {self.threads}, the batch in one piece. {self.machine}.",
+            *self.absences(),
+            f"{engine(self)}. {self.machine}.",
         ]
 
-    def _absences(self) -> list[str]:
+    def absences(self) -> list[str]:
         """What has no point, and why; reasons that differ in numbers only are one, told for the first value."""
         told: dict[tuple[str, str], list[LeftOutAt]] = {}
         for each in self.left_out:
@@ -173,58 +219,23 @@ class Sweep:
         ]
 
     @cached_property
-    def _rows(self) -> Mapping[str, Mapping[int, ComparisonRow]]:
-        """Strategy -> value -> its row."""
-        found: dict[str, dict[int, ComparisonRow]] = {}
+    def rows(self) -> Mapping[str, Mapping[int, ComparisonRow]]:
+        """Strategy -> value -> its row, strategies as they were asked for."""
+        at = {value: [point.row.lowering for point in self.points if point.value == value] for value in self.values}
+        found: dict[str, dict[int, ComparisonRow]] = {name: {} for name in _merged(list(at.values()))}
         for point in self.points:
-            found.setdefault(point.row.lowering, {})[point.value] = point.row
+            found[point.row.lowering][point.value] = point.row
         return found
 
 
-_Rows = Sequence[ComparisonRow]
-_Cell = Callable[[ComparisonRow], str]
-
-_TIMES = ((" in us", 1e-6), (" in ms", 1e-3), (" in s", 1.0))
-_BYTES = ((" in B", 1.0), (" in KiB", 2.0**10), (" in MiB", 2.0**20), (" in GiB", 2.0**30))
-_COUNTS = (("", 1.0), (" in k", 1e3), (" in M", 1e6), (" in G", 1e9))
-
-
-def _quantity(of: Callable[[ComparisonRow], float | None], units: Sequence[tuple[str, float]]) -> Any:
-    """What makes, of all rows, the unit that they share, and a cell of each."""
-
-    def shared(rows: _Rows) -> tuple[str, _Cell]:
-        known = sorted(value for row in rows if (value := of(row)))
-        middle = known[len(known) // 2] if known else 1.0
-        unit, size = [units[0], *(each for each in units[1:] if each[1] <= middle)][-1]
-        return unit, lambda row: "-" if not of(row) else _figures((of(row) or 0.0) / size)
-
-    return shared
-
-
-def _figures(value: float) -> str:
-    """Three digits, and no exponent: 0.0123, 1.23, 123, 12,345."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:#.3g}" if value >= 0.001 else f"{value:.4f}"
-
-
-def _error(rows: _Rows) -> tuple[str, _Cell]:
-    return "", lambda row: "-" if row.error is None else f"{row.error:.1e}"
-
-
-_QUANTITIES: dict[str, Callable[[_Rows], tuple[str, _Cell]]] = {
-    "time": _quantity(lambda row: row.seconds, _TIMES),
-    "scratch": _quantity(lambda row: row.scratch_bytes, _BYTES),
-    "peak": _quantity(lambda row: row.peak_bytes, _BYTES),
-    "FLOPs": _quantity(lambda row: row.flops, _COUNTS),
-    "error": _error,
-}
-
-
-def _cell(row: ComparisonRow | None, quantity: str, cell: _Cell, fastest: Sequence[str]) -> str:
-    """Empty where the strategy has no point; a time says whether it is the best, and whether it was measured."""
-    if row is None:
-        return ""
-    if quantity != "time":
-        return cell(row)
-    return f"{about(row)}{cell(row)}{'*' if row.lowering in fastest else ' '}"
+def _merged(orders: Sequence[Sequence[str]]) -> list[str]:
+    """All names, in an order that each of ``orders`` is a part of."""
+    merged: list[str] = []
+    for names in orders:
+        place = len(merged)
+        for name in reversed(names):
+            if name in merged:
+                place = merged.index(name)
+            else:
+                merged.insert(place, name)
+    return merged

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from convir.comparison.layer import compared, refusals
+from convir.comparison.contest import steps_of
+from convir.comparison.layer import EVERY, compared, refusals
 from convir.comparison.problem import same_padding
 from convir.comparison.progress import progress_on
 from convir.comparison.report import Comparison, LeftOut
 from convir.comparison.settings import checked_lowerings, checked_settings
-from convir.comparison.sweep_report import LeftOutAt, Sweep, SweepPoint
+from convir.comparison.sweep_report import LeftOutAt, Sweep, SweepDetail, SweepPoint
 from convir.ir import ConvirError, UnsupportedError
-from convir.passes.lower_conv import STRATEGIES, ConvLayer
+from convir.passes.lower_conv import ConvLayer
 
 
 def sweep(
@@ -26,6 +27,7 @@ def sweep(
     time_budget: float = 1.0,
     backend: str = "numpy",
     threads: int | None = None,
+    inference: bool = False,
     progress: bool | None = None,
 ) -> Sweep:
     """Compare the strategies of one convolution at several sizes of it.
@@ -39,11 +41,12 @@ def sweep(
             a padding that keeps the size goes along; or ``channels``, where filters go along in proportion, and
             groups where there is one for each channel.
         values: what it is, each once, in any order; None to choose around what the layer has.
-        lowerings: names of the strategies to compare; None for all.
+        lowerings: names of the strategies to compare, ``auto`` and ``measure`` among them; None for all strategies and
+            ``auto``.
         backward: a run is forward and both gradients, instead of forward alone.
         repeats: counted runs of each strategy at each value, at most.
         time_budget: seconds for each strategy at each value.
-        backend, threads, progress: see :func:`convir.compare`.
+        backend, threads, inference, progress: see :func:`convir.compare`.
 
     Raises:
         UnsupportedError: nothing that can vary is called so, a value out of range, a strategy that there is not, none
@@ -51,42 +54,46 @@ def sweep(
         ShapeError: a value with which sizes do not go together, such as an image smaller than the kernel.
         ConvirError: ``threads`` is not a positive integer.
     """
-    names = checked_lowerings([each.name for each in STRATEGIES] if lowerings is None else lowerings)
-    settings = checked_settings(backward, repeats, time_budget, backend, threads)
+    names = checked_lowerings(EVERY if lowerings is None else lowerings)
+    settings = checked_settings(backward, repeats, time_budget, backend, threads, inference)
     layers = varied(layer, over, values)
-    points: list[SweepPoint] = []
-    left_out: list[LeftOutAt] = []
+    refused = {value: refusals(each, names) for value, each in layers.items()}
+    taking = {value: [name for name in names if name not in why] for value, why in refused.items()}
+    if not any(taking.values()):
+        reasons = {f"{name} {reason}": None for why in refused.values() for name, reason in why.items()}
+        raise UnsupportedError(f"nothing that is named computes {layer} at any {over}: {'; '.join(reasons)}")
     with progress_on(progress) as shown:
-        for value, each in layers.items():
-            refused = refusals(each, names)
-            left_out += [LeftOutAt(value, LeftOut(*what)) for what in refused.items()]
-            taking = [name for name in names if name not in refused]
-            if taking:
-                comparison = compared(each, taking, settings, shown)
-                points += [SweepPoint(value, row) for row in comparison.totals]
-                left_out += [LeftOutAt(value, what) for what in comparison.left_out]
-    return _report(over, layer, points, left_out, comparison if points else None)
+        shown.expect(sum(steps_of(each, settings) for each in taking.values()))
+        found = {
+            value: compared(layers[value], each, refused[value], settings, shown)
+            for value, each in taking.items()
+            if each
+        }
+    return _report(layer, over, layers, found, refused)
 
 
 def _report(
-    over: str,
     layer: ConvLayer,
-    points: Sequence[SweepPoint],
-    left_out: Sequence[LeftOutAt],
-    last: Comparison | None,
+    over: str,
+    layers: Mapping[int, ConvLayer],
+    found: Mapping[int, Comparison],
+    refused: Mapping[int, Mapping[str, str]],
 ) -> Sweep:
-    if last is None:
-        reasons = {f"{each.left_out.lowering} {each.left_out.reason}": None for each in left_out}
-        raise UnsupportedError(f"nothing that is named computes {layer} at any {over}: {'; '.join(reasons)}")
+    absent = {value: [LeftOut(*each) for each in why.items()] for value, why in refused.items() if value not in found}
+    absent |= {value: list(comparison.left_out) for value, comparison in found.items()}
+    given = next((value for value in found if layers[value] == layer), max(found))
+    same = found[given]
     return Sweep(
         over=over,
         layer=str(layer),
-        points=tuple(points),
-        backward=last.backward,
-        left_out=tuple(left_out),
-        backend=last.backend,
-        threads=last.threads,
-        machine=last.machine,
+        points=tuple(SweepPoint(value, row) for value, each in found.items() for row in each.totals),
+        backward=same.backward,
+        left_out=tuple(LeftOutAt(value, each) for value in layers for each in absent[value]),
+        backend=same.backend,
+        threads=same.threads,
+        inference=same.inference,
+        machine=same.machine,
+        detail=SweepDetail(given, same),
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convir.common.table import Column, TextTable, format_bytes, format_count, format_seconds
-from convir.comparison.verdict import about, times
+from convir.comparison.verdict import ratio, time_of
+from convir.comparison.words import engine, phase
 
 if TYPE_CHECKING:
     from convir.comparison.report import Comparison, ComparisonRow
@@ -35,13 +36,14 @@ def comparison_table(comparison: Comparison) -> TextTable:
 
 _COLUMNS = (
     Column("layer", fold=True),
-    Column("lowering"),
+    Column("lowering", fold=True),
     Column("FLOPs", "right", optional=3),
     Column("mults", "right", optional=6),
     Column("moved", "right", optional=7),
     Column("FLOP/B", "right", optional=8),
     Column("scratch", "right"),
     Column("peak", "right", optional=2),
+    Column("weights", "right", optional=10),
     Column("allocated", "right", optional=9),
     Column("predicted", "right", optional=5),
     Column("time", "right"),
@@ -54,25 +56,27 @@ _ABSENT = "-"
 
 
 def _is_shown(index: int, cells: Sequence[Sequence[str]], comparison: Comparison) -> bool:
-    """Without what nobody measured, and without the layer where there is one."""
-    if _COLUMNS[index].name == "layer":
-        return not comparison.layer
-    return _COLUMNS[index].name != "predicted" or any(row[index] != _ABSENT for row in cells)
+    """Without what nobody knows, the layer where there is one, and weights that are the same for all."""
+    name = _COLUMNS[index].name
+    if name in ("layer", "weights"):
+        return comparison.inference if name == "weights" else not comparison.layer
+    return name != "predicted" or any(row[index] != _ABSENT for row in cells)
 
 
 def _cells(row: ComparisonRow, ranked: bool) -> list[str]:
     quartiles = f"[{format_seconds(row.seconds_lower)}, {format_seconds(row.seconds_upper)}]"
     return [
-        row.lowering,
+        name_of(row),
         _count(row.flops),
         _count(row.multiplications),
         format_bytes(row.bytes_moved) if row.bytes_moved else _ABSENT,
         _ABSENT if row.intensity is None else f"{row.intensity:.1f}",
         format_bytes(row.scratch_bytes) if row.scratch_bytes else _ABSENT,
         format_bytes(row.peak_bytes),
+        _ABSENT if row.parameter_bytes is None else format_bytes(row.parameter_bytes),
         _ABSENT if row.allocated_bytes is None else format_bytes(row.allocated_bytes),
         _ABSENT if row.predicted_seconds is None else format_seconds(row.predicted_seconds),
-        f"{about(row)}{format_seconds(row.seconds)}",
+        time_of(row),
         quartiles if row.runs > 1 else "",
         _ratio(row) if ranked else _ABSENT,
         _ABSENT if row.error is None else f"{row.error:.1e}",
@@ -84,19 +88,26 @@ def _count(number: int | None) -> str:
 
 
 def _ratio(row: ComparisonRow) -> str:
-    return "best" if row.ratio == 1 else f"{about(row)}{times(row.ratio)}"
+    return "best" if row.ratio == 1 else ratio(row)
+
+
+def name_of(row: ComparisonRow) -> str:
+    """The lowering, and in brackets what computes the layer where that is another's, or chosen."""
+    by = row.computed_by or (row.chosen[0] if len(row.chosen) == 1 else "")
+    return f"{row.lowering} ({by})" if by else row.lowering
 
 
 def _title(comparison: Comparison) -> str:
     inputs = ", ".join(f"{name}: {type}" for name, type in comparison.inputs)
     what = comparison.layer or f"{comparison.graph}({inputs})"
-    return f"{what}, {'forward and backward' if comparison.backward else 'forward'}"
+    return f"{what}, {phase(comparison)}"
 
 
 def _notes(comparison: Comparison) -> list[str]:
     runs = ", ".join(f"{row.lowering} {row.runs}" for row in comparison.totals)
     return [
         comparison.verdict,
+        *choices(comparison),
         *_replaced(comparison),
         *left_out(comparison),
         *_extrapolated(comparison),
@@ -104,7 +115,8 @@ def _notes(comparison: Comparison) -> list[str]:
         _counts(comparison),
         _errors(comparison),
         *([_SAME_KERNELS] if comparison.has_convolution and not comparison.layer else []),
-        f"{comparison.backend}, {_threads(comparison)}, the batch in one piece. {comparison.machine}.",
+        *([_PREDICTED] if any(row.predicted_seconds is not None for row in comparison.rows) else []),
+        f"{engine(comparison)}. {comparison.machine}.",
     ]
 
 
@@ -112,6 +124,23 @@ _SAME_KERNELS = (
     "Layers without convolution run the same kernels: they differ by layout changes, and by what a neighbour leaves "
     "in the caches."
 )
+
+
+_PREDICTED = "Predicted: by a model of this machine, from the products and copies of a run; nothing of explicit loops."
+
+
+def choices(comparison: Comparison) -> list[str]:
+    """Which strategies were chosen for which layers, where they are not one."""
+    said = []
+    for row in comparison.totals:
+        by: dict[str, list[str]] = {}
+        for each in comparison.rows:
+            if each.lowering == row.lowering and each.layer is not None and each.chosen:
+                by.setdefault(each.chosen[0], []).append(each.layer)
+        if by and not comparison.layer:
+            told = "; ".join(f"{strategy} for {', '.join(layers)}" for strategy, layers in by.items())
+            said.append(f"{row.lowering} chooses {told}.")
+    return said
 
 
 def left_out(comparison: Comparison) -> list[str]:
@@ -166,7 +195,3 @@ def _counts(comparison: Comparison) -> str:
 def _errors(comparison: Comparison) -> str:
     of_layer = "" if comparison.layer else "; a layer's is its own, found once for all of its shape"
     return f"Error: largest difference from the {comparison.reference}, over its largest element{of_layer}."
-
-
-def _threads(comparison: Comparison) -> str:
-    return "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads for BLAS"

@@ -46,6 +46,32 @@ def test_a_sweep(convir):
     assert (data["schema"], data["values"]) == ("convir.sweep/1", [1, 2, 4, 8, 16])
 
 
+def test_auto_competes_where_there_is_a_convolution_and_nothing_is_named(convir):
+    run = convir("compare", "nets.py:graph", "--json", *QUICK)
+    assert run.err.startswith("comparing naive, ")
+    assert run.err.endswith(", auto on net ...\n")
+    assert json.loads(run.out)["lowerings"][-1] == "auto"
+    assert "auto" not in convir("compare", "mlp", "--input", "2,1,8,8", *QUICK).out
+    named = convir("compare", "nets.py:graph", "--lowerings", "measure,im2col", "--json", *QUICK)
+    assert json.loads(named.out)["rows"][0]["chosen"]
+    assert json.loads(convir("compare", "--layer", "2,3,3,6", "--json", *QUICK).out)["lowerings"][-1] == "auto"
+
+
+def test_parameters_are_folded(convir):
+    options = ("--inference", "--lowerings", "im2col,winograd_2x2", *QUICK)
+    assert ", forward, parameters folded\n" in convir("compare", "--layer", "2,3,3,6", *options).out
+    assert json.loads(convir("compare", "nets.py:graph", "--json", *options).out)["inference"] is True
+    sweep = convir("compare", "--layer", "2,3,3,6", "--sweep", "size", "--values", "5,6", "--json", *options)
+    assert json.loads(sweep.out)["inference"] is True
+
+
+def test_a_sweep_as_a_page(convir, folder):
+    options = ("--lowerings", "im2col,auto", "--html", "sweep.html", *QUICK)
+    run = convir("compare", "--layer", "2,3,3,6", "--sweep", "kernel", "--values", "1,3", *options)
+    assert run.err.endswith("page: sweep.html\n")
+    assert "Kernel 3 in full" in (folder / "sweep.html").read_text()
+
+
 def test_a_model_by_another_backend(convir):
     pytest.importorskip("numba")
     run = convir("compare", "nets.py:graph", "--backend", "numba", "--lowerings", "direct", "--json", *QUICK)
@@ -92,10 +118,12 @@ def test_a_plot_of_a_layer(convir, folder):
             "--input is for a model; the images of --layer 8,8,3,8 are its H and",
         ),
         (["--layer", "8,8,3,8", "--lowerings", "depthwise"], "nothing that is named computes 8 filters 3x3"),
+        (["--layer", "8,8,3,8", "--inference", "--backward"], "compare with inference or with backward, not with both"),
+        (["--layer", "8,8,3,8", "--sweep", "size", "--html", "page.txt"], "the suffix must be .html or .htm"),
         (["--layer", "8,8,3,8", "--lowerings", ","], "there is nothing to compare: lowerings is empty"),
         (
             ["--layer", "8,8,3,8", "--sweep", "size", "--plot", "a.svg"],
-            "--plot and --html show a comparison, and a --sweep is several: print it with --json",
+            "--plot draws one comparison, and a --sweep is several: write a page of it with --html",
         ),
         (
             ["--layer", "8,8,3,8", "--sweep", "size", "--values", "3,3"],

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
 
 import convir
 from convir import nn
-from convir.comparison import alone, contender, progress
+from convir.comparison import alone, contender, contest, fit, models, progress, sweeps
 from convir.comparison.contender import Contender, Run
 from convir.comparison.contest import Contest, hold
 from convir.comparison.problem import LayerProblem, ModelProblem, layers_of
@@ -39,9 +39,9 @@ def test_layers_of_one_shape_are_measured_once(monkeypatch):
     measured = Counter()
     whole = alone._measured
 
-    def counted(problem, contest):
+    def counted(problem, *others):
         measured[problem.layer] += 1
-        return whole(problem, contest)
+        return whole(problem, *others)
 
     monkeypatch.setattr(alone, "_measured", counted)
     comparison = convir.compare(Net(), SHAPE, repeats=1, lowerings=["im2col", "winograd_4x4"], threads=1)
@@ -139,9 +139,15 @@ def test_a_bar_is_for_terminals(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("repeats", [1, 4])
-def test_the_bar_ends_when_the_work_does(repeats):
+def test_the_bar_ends_when_the_work_does(repeats, monkeypatch):
     class Counted(Progress):
         expected = done = 0
+
+        @contextmanager
+        def aside(self):
+            before = self.done
+            yield
+            assert self.done == before
 
         def expect(self, steps):
             self.expected += steps
@@ -150,10 +156,44 @@ def test_the_bar_ends_when_the_work_does(repeats):
             self.done += steps
 
     shown = Counted()
-    settings = checked_settings(False, repeats, 5.0, "numpy", 1)
-    contest = hold(ModelProblem(convir.trace(Net(), SHAPE)), ["im2col", "direct"], settings, shown)
-    alone.measured_alone(layers_of(contest.problem.graph), contest, shown)
+    monkeypatch.setattr(models, "progress_on", lambda wanted: nullcontext(shown))
+    monkeypatch.setattr(contest, "HOPELESS", 0.5)
+    convir.compare(Net(), SHAPE, repeats=repeats, lowerings=["im2col", "direct"], threads=1)
     assert shown.done == shown.expected == 2 * (repeats + 2) + 2
+
+
+def test_the_bar_of_a_sweep_ends_when_the_work_does(monkeypatch):
+    steps = []
+
+    class Counted(Progress):
+        def expect(self, count):
+            steps.append(-count)
+
+        def advance(self, text, count=1):
+            steps.append(count)
+
+    monkeypatch.setattr(sweeps, "progress_on", lambda wanted: nullcontext(Counted()))
+    layer = convir.conv_layer(1, 1, 3, 6)
+    names = ["im2col", "pointwise", "naive"]
+    monkeypatch.setattr(fit, "SURE_MACS", 1e-9)  # nothing of naive runs
+    monkeypatch.setattr(fit, "_seconds_per_mac", lambda part: 1.0)
+    convir.sweep(layer, "kernel", [1, 3], lowerings=names, repeats=2, threads=1)
+    assert steps[0] == -5 * 4
+    assert sum(steps) == 0
+
+
+def test_the_bar_goes_aside_for_another(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(progress.sys, "stderr", terminal)
+    with progress_on(True) as shown:
+        shown.expect(4)
+        shown.advance("compiling", 2)
+        with shown.aside():
+            written = len(terminal.getvalue())
+            shown.advance("compiled")
+            assert len(terminal.getvalue()) == written
+        shown.advance("ran")
+    assert "100%" in terminal.getvalue()
 
 
 def test_nothing_is_shown_unless_asked():

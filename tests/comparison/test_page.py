@@ -11,9 +11,9 @@ from support.html_page import Element, parsed
 
 import convir
 from convir import nn
-from convir.comparison.page import SweepPlots, graphs, make_page, summary
+from convir.comparison.page import graphs, make_page
 from convir.comparison.page.view import View
-from convir.comparison.report import Comparison, Roofline
+from convir.comparison.report import Comparison, LeftOut, Roofline
 from convir.ir import UnsupportedError
 from convir.ir.drawing import render
 
@@ -220,21 +220,13 @@ def test_without_graphviz_the_graphs_are_text(comparison, monkeypatch):
     assert any("im2col" in line.text for line in section.all("ol", "graph")[1].all("li"))
 
 
-def test_the_verdict_names_the_best_and_by_how_much(comparison):
-    times = {"naive": 0.5, "im2col": 0.001, "pointwise": 0.002, "winograd_2x2": 0.003}
-    rows = [
-        replace(row, seconds=s, seconds_lower=s * 0.9, seconds_upper=s * 1.1, ratio=s / 0.001, extrapolated_from=None)
-        for row in comparison.totals
-        for s in [times[row.lowering]]
-    ]
-    made = replace(comparison, rows=(*comparison.rows[: -len(rows)], *rows))
-    said = summary.verdict(View(made))
-    # pointwise and winograd_2x2 leave layers to others.
-    assert said.startswith("im2col is the fastest at 1.00 ms a run: 500x as fast as naive. ")
-    assert "overlap" not in said
-    close = replace(rows[0], seconds=0.00105, seconds_lower=0.001, seconds_upper=0.0012, ratio=1.05)
-    near = replace(made, rows=(*made.rows[:-4], close, *rows[1:]))
-    assert "Its quartiles overlap with those of naive" in summary.verdict(View(near))
+def test_the_verdict_is_the_comparison_s_with_signs_that_terminals_may_lack(comparison, drawn):
+    rows = [replace(row, seconds=2e-5, ratio=1.0) if row.lowering == "im2col" else row for row in comparison.rows]
+    made = replace(comparison, rows=tuple(rows))
+    assert "im2col is the fastest, 20.0 us: " in made.verdict
+    assert "~" in made.verdict
+    said = parsed(make_page(made)).all("p", "verdict")[0].text
+    assert said == made.verdict.replace("20.0 us", "20.0 \u00b5s").replace("~", "≈")
 
 
 def test_nothing_to_lower_and_a_single_lowering(drawn):
@@ -242,7 +234,80 @@ def test_nothing_to_lower_and_a_single_lowering(drawn):
     relu = convir.compare(nn.ReLU(), (2, 3), repeats=1)
     assert "no convolution to lower" in parsed(make_page(relu)).all("p", "verdict")[0].text
     one = convir.compare(Net(), (1, 2, 6, 6), lowerings="im2col", repeats=1)
-    assert "nothing else to compare it with" in parsed(make_page(one)).all("p", "verdict")[0].text
+    assert "there is nothing to compare it with" in parsed(make_page(one)).all("p", "verdict")[0].text
+
+
+def facts(page: Element) -> dict[str, str]:
+    return {each.all("dt")[0].text: each.all("dd")[0].text for each in page.all("dl")[0].children}
+
+
+def test_how_it_ran_and_what_is_missing_is_said(comparison, drawn):
+    assert facts(parsed(make_page(comparison)))["Run by"] == "numpy, 1 thread, the batch in one piece"
+    missing = (LeftOut("fft", "needs <more> memory"), LeftOut("direct", "is tired"))
+    made = replace(comparison, left_out=missing, threads=4, backend="numba", backward=True)
+    page = parsed(make_page(made))
+    assert facts(page)["Run by"] == "numba, 4 threads for BLAS, the batch in one piece"
+    assert facts(page)["Run"] == "forward and backward"
+    assert [item.text for item in page.one("section", id="whole").all("ul", "absences")[0].all("li")] == [
+        "fft is left out: it needs <more> memory.",
+        "direct is left out: it is tired.",
+    ]
+    folded = parsed(make_page(replace(comparison, inference=True)))
+    assert facts(folded)["Run"] == "forward, parameters folded"
+    assert "weights" in headings(folded.one("section", id="whole"))
+
+
+def test_a_layer_by_itself_is_shown_once(drawn):
+    layer = convir.conv_layer(2, 4, 3, 6)
+    made = convir.compare_layer(layer, lowerings=["im2col", "winograd_2x2", "pointwise", "auto"], repeats=2, threads=1)
+    page = parsed(make_page(made))
+    sections = [each.attributes["id"] for each in page.all("section")]
+    assert sections == ["whole", "roofline", "graphs", "meaning"]
+    assert page.one("section", id="whole").all("h2")[0].text == "The layer"
+    assert page.all("h1")[0].text == "Ways of computing 4 filters 3x3 of f32[1,2,6,6], padding (1, 1)"
+    assert facts(page)["Layer"] == str(layer)
+    assert "Model" not in facts(page)
+    (absent,) = page.one("section", id="whole").all("ul", "absences")
+    assert absent.text == "pointwise is left out: it needs a 1x1 kernel, and this one is 3x3."
+    names = [cells[0].text.strip() for cells in table_rows(page.one("section", id="whole"))]
+    assert names == ["im2col", "winograd_2x2", f"auto ({made.totals[-1].chosen[0]})"]
+    assert "whole net" not in page.all("main")[0].text
+    assert [each.text for each in page.one("section", id="graphs").all("h3")] == [str(layer)]
+
+
+def test_the_choices_are_told_layer_by_layer(drawn):
+    made = convir.compare(Net(), (2, 2, 6, 6), lowerings=["im2col", "auto"], repeats=2, threads=1)
+    rows = [
+        replace(row, chosen=("im2col" if row.layer in ("first", None) else "fft",)) if row.lowering == "auto" else row
+        for row in made.rows
+    ]
+    rows[-1] = replace(rows[-1], chosen=("im2col", "fft"))
+    made = replace(made, rows=tuple(rows))
+    page = parsed(make_page(made))
+    layers = page.one("section", id="layers")
+    said = {
+        cells[0].all("span")[0].text: [each.text for each in cells[-1].all("small")] for cells in table_rows(layers)
+    }
+    assert said == {"first": ["im2col"], "second": ["fft"], "same": ["fft"], "last": ["fft"], "whole net": []}
+    (told,) = page.one("section", id="whole").all("ul", "absences")
+    assert told.text == "auto chooses im2col for first; fft for second, same, last."
+    titles = [mark.attributes["data-t"] for mark in page.all("path", "mark") if "data-t" in mark.attributes]
+    assert any(title.startswith("first, auto: ") and "chose im2col" in title for title in titles)
+    # What has a row of its own is neither drawn nor placed again; what has none is.
+    figures = {
+        panel.all("h3")[0].text.split(":")[0]: panel.all("figure")[-1]
+        for panel in page.one("section", id="graphs").all("div", "layer")
+    }
+    assert "Chose im2col, and so computes what is drawn there." in figures["first"].text
+    assert "auto (fft)" in figures["last"].text
+    assert any('"fft"' in dot for dot in drawn)
+    (roofline,) = [each for each in page.all("svg", "plot") if each.attributes["aria-label"] == "Roofline"]
+    placed = [mark.attributes["data-t"] for mark in roofline.one("g", "marks").all("path", "mark")]
+    assert [title.split(":")[0] for title in placed if ", auto:" in title] == [
+        "second, auto",
+        "same, auto",
+        "last, auto",
+    ]
 
 
 def test_names_are_text_wherever_they_stand(comparison, drawn):
@@ -250,7 +315,7 @@ def test_names_are_text_wherever_they_stand(comparison, drawn):
     layers = {name + HOSTILE: layer for name, layer in comparison.convolutions.items()}
     inputs = ((HOSTILE, "f32[1]"),)
     made = replace(comparison, graph=HOSTILE, inputs=inputs, rows=tuple(rows), convolutions=layers)
-    text = make_page(made, [SweepPlots(HOSTILE, HOSTILE, {"naive": [(1, 1.0)]}, {"naive": [(1, 0)]})])
+    text = make_page(made)
     text.encode()
     page = parsed(text)
     plain = HOSTILE.replace("\ud800", "\ufffd").replace("\x00", "\ufffd")
@@ -261,28 +326,6 @@ def test_names_are_text_wherever_they_stand(comparison, drawn):
     assert plain in page.all("title")[0].text
     assert table_rows(page.one("section", id="every"))[0][0].text == f"first{plain}"
     assert any(plain in mark.attributes.get("data-t", "") for mark in page.all("path", "mark"))
-
-
-def test_a_sweep_is_drawn_from_plain_data(comparison, drawn):
-    seconds = {"naive": [(8, 1e-3), (16, 4e-3)], "im2col": [(8, 1e-4), (16, 2e-4)]}
-    scratch = {"naive": [(8, 0), (16, 0)], "im2col": [(8, 1024), (16, 4096)]}
-    sweep = SweepPlots("Time against size", "rows and columns", seconds, scratch)
-    page = parsed(make_page(comparison, [sweep]))
-    plots = {each.attributes["aria-label"]: each for each in page.all("svg", "plot")}
-    titles = [mark.attributes["data-t"] for mark in plots["Time"].one("g", "marks").all("path", "mark")]
-    assert titles == [
-        "naive, rows and columns 8: 1 ms",
-        "naive, rows and columns 16: 4 ms",
-        "im2col, rows and columns 8: 100 \u00b5s",
-        "im2col, rows and columns 16: 200 \u00b5s",
-    ]
-    # Nothing of naive on a logarithmic axis of bytes.
-    assert len(plots["Scratch"].one("g", "marks").all("path", "mark")) == 2
-    first, second = plots["Time"].all("polyline")
-    (x0, y0), (x1, y1) = ((float(v) for v in point.split(",")) for point in first.attributes["points"].split())
-    assert x0 < x1
-    assert y0 > y1
-    assert second.attributes["points"].split()[0].startswith(f"{x0:g},")
 
 
 def test_the_file_appears_complete(comparison, drawn, tmp_path):

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.skipif(browser_path() is None, reason="there is no Chromium"),
 ]
 
-NAMES = ("naive", "im2col", "toeplitz", "direct", "depthwise", "shift_gemm", "winograd_2x2", "winograd_4x4")
+NAMES = ("naive", "im2col", "toeplitz", "direct", "depthwise", "shift_gemm", "winograd_2x2", "winograd_4x4", "auto")
 OVERFLOW = "document.scrollingElement.scrollWidth - innerWidth"
 
 
@@ -31,6 +31,13 @@ def page(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def sweep_page(tmp_path_factory):
+    layer = convir.conv_layer(4, 4, 3, 12)
+    swept = convir.sweep(layer, "kernel", list(range(1, 12, 2)), repeats=2, time_budget=0.5)
+    return swept.to_html(tmp_path_factory.mktemp("sweep") / "sweep.html")
+
+
+@pytest.fixture(scope="module")
 def tab():
     with browser() as opened:
         yield opened
@@ -38,8 +45,9 @@ def tab():
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_it_fits_and_nothing_complains(tab, page, width, dark):
-    tab.show(page, width, dark=dark)
+@pytest.mark.parametrize("name", ["page", "sweep_page"])
+def test_it_fits_and_nothing_complains(tab, name, width, dark, request):
+    tab.show(request.getfixturevalue(name), width, dark=dark)
     assert tab.evaluate("innerWidth") == width
     assert tab.evaluate(OVERFLOW) <= 0
     assert tab.complaints == []
@@ -86,6 +94,20 @@ def test_marks_speak_when_focused_and_arrow_keys_go_on(tab, page):
     tab.evaluate(f"document.activeElement.dispatchEvent({event})")
     assert tab.evaluate(tip).startswith("whole net, im2col:")
     assert tab.evaluate(OVERFLOW) <= 0
+
+
+def test_the_points_of_a_sweep_sort_and_one_strategy_is_picked_out_of_both(tab, sweep_page):
+    tab.show(sweep_page, 1280)
+    tab.evaluate("document.querySelectorAll('#points thead button')[2].click()")
+    times = tab.evaluate(
+        "[...document.querySelectorAll('#points tbody tr')].map(row => Number(row.cells[2].dataset.v))"
+    )
+    assert times == sorted(times)
+    assert len(times) > 30
+    marks = "document.querySelectorAll('{} .picked').length"
+    tab.evaluate("document.querySelectorAll('.legend button')[1].click()")
+    for section in ("#sweep", "#times", "#points", "#whole"):
+        assert tab.evaluate(marks.format(section)) > 0
 
 
 def test_one_layer_at_a_time_and_rows_on_demand(tab, page):

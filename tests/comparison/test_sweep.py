@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -194,9 +195,48 @@ def test_crossovers_of_slow_strategies_are_not_told_but_known():
     times = {"slow": {1: 5.0, 3: 9.0}, "slower": {1: 6.0, 3: 8.0}, "fast": {1: 1.0, 3: 1.0}}
     swept = made(times)
     assert [each.winner for each in swept.crossovers] == ["slower"]
-    assert swept.sentences() == ["No strategy overtakes another."]
+    assert swept.sentences() == ["Fastest: fast at kernel 1, 3.", "No strategy overtakes another."]
     named = made({"im2col": times["slow"], "slower": times["slower"], "fast": times["fast"]})
-    assert named.sentences() == ["slower overtakes im2col between kernel 1 and 3."]
+    assert named.sentences()[1:] == ["slower overtakes im2col between kernel 1 and 3."]
+
+
+def test_what_one_overtakes_between_the_same_values_is_one_sentence():
+    times = {"im2col": {3: 1.0, 5: 3.0}, "direct": {3: 1.2, 5: 4.0}, "a": {3: 1.5, 5: 9.0}, "fft": {3: 5.0, 5: 2.0}}
+    assert made(times).sentences() == [
+        "Fastest: im2col at kernel 3; fft at kernel 5.",
+        "fft overtakes im2col, direct and a between kernel 3 and 5.",
+    ]
+    tied = {"a": {1: 1.0, 3: 1.0, 5: 1.0}, "b": {1: 1.005, 3: 2.0, 5: 0.995}}
+    assert made(tied).sentences()[0] == "Fastest: a and b at kernel 1; a at kernel 3; b and a at kernel 5."
+
+
+def chosen(times: dict[int, float], strategies: dict[int, str]) -> list[SweepPoint]:
+    rows = {value: replace(row("auto", seconds, 0.01), chosen=(strategies[value],)) for value, seconds in times.items()}
+    return [SweepPoint(value, each) for value, each in rows.items()]
+
+
+def test_who_chooses_overtakes_nobody_and_is_behind_where_the_choice_was_wrong():
+    swept = made({"a": {1: 1.0, 3: 2.0, 5: 4.0}, "b": {1: 3.0, 3: 1.5, 5: 1.0}})
+    right = chosen({1: 1.3, 3: 1.5, 5: 1.0}, {1: "a", 3: "b", 5: "b"})
+    with_auto = replace(swept, points=(*swept.points, *right))
+    assert with_auto.crossovers == swept.crossovers
+    # Slower than its own choice: by chance.
+    assert with_auto.sentences() == [
+        "Fastest: a at kernel 1; b at kernel 3, 5.",
+        "b overtakes a between kernel 1 and 3.",
+        "auto chooses a at kernel 1; b at kernel 3, 5: as fast as any.",
+    ]
+    wrong = chosen({1: 3.0, 3: 2.0, 5: 1.0}, {1: "b", 3: "a", 5: "b"})
+    wrong = [replace(point, row=replace(point.row, ratio=point.row.seconds)) for point in wrong]
+    said = replace(swept, points=(*swept.points, *wrong)).sentences()[-1]
+    assert said == "auto chooses b at kernel 1, 5; a at kernel 3: at most 3.00x the fastest, at 1."
+
+
+def test_strategies_stand_in_the_order_in_which_they_were_asked_for():
+    at = {1: ["im2col", "pointwise", "auto"], 3: ["im2col", "winograd_4x4", "auto"], 5: ["naive", "im2col", "auto"]}
+    points = [SweepPoint(value, row(name, 1.0)) for value, names in at.items() for name in names]
+    found = Sweep("kernel", "a layer", tuple(points)).lowerings
+    assert found == ("naive", "im2col", "pointwise", "winograd_4x4", "auto")
 
 
 def test_the_fastest_and_those_about_equal():
@@ -215,7 +255,9 @@ def test_tables_share_one_unit():
     assert lines[4].split() == ["b", "1.00*"]
     assert swept.table("scratch").text(100).splitlines()[0].endswith("scratch in KiB by kernel")
     assert swept.table("error").text(100).splitlines()[3].split() == ["a", *["1.0e-07"] * 3]
-    with pytest.raises(UnsupportedError, match="a sweep has no 'speed'; it has: time, scratch, peak, FLOPs, error"):
+    with pytest.raises(
+        UnsupportedError, match="a sweep has no 'speed'; it has: time, predicted, scratch, peak, FLOPs, error"
+    ):
         swept.table("speed")
 
 

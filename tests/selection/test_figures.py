@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from selection.conftest import ROUND
+from support.machines import ROUND
 
 from convir.runtime import NUMPY
 from convir.runtime.calls import Loops, Move, Product

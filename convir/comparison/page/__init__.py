@@ -1,40 +1,49 @@
-"""A comparison as one page of HTML, which needs no network and no other file."""
+"""A comparison, or a sweep, as one page of HTML, which needs no network and no other file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convir.common.files import require_writable, write_atomically
 from convir.common.markup import Markup, joined, tag
 from convir.common.page import document, resource
-from convir.common.version import __version__
 from convir.comparison.page.drawing import color_style, legend_mark
-from convir.comparison.page.graphs import distinct, drawn_layers
-from convir.comparison.page.plots import layer_plots, layer_roofline, whole_plots
-from convir.comparison.page.summary import conventions, facts, refusals, verdict
-from convir.comparison.page.sweeps import SweepPlots, sweep_section
-from convir.comparison.page.tables import details_table, matrix, whole_table
+from convir.comparison.page.sections import comparison_sections, sweep_sections
+from convir.comparison.page.summary import comparison_facts, sweep_facts
+from convir.comparison.page.text import capitalised, typeset
 from convir.comparison.page.view import View
 from convir.comparison.report import Comparison
 from convir.ir import UnsupportedError
 
-__all__ = ["SweepPlots", "make_page", "require_page", "write_page"]
+if TYPE_CHECKING:
+    from convir.comparison.sweep_report import Sweep
+
+__all__ = ["make_page", "make_sweep_page", "require_page", "write_page", "write_sweep_page"]
 
 SUFFIXES = (".html", ".htm")
 
 
-def write_page(comparison: Comparison, path: str | os.PathLike[str], sweeps: Sequence[SweepPlots] = ()) -> Path:
+def write_page(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Write :func:`make_page` to the file ``path`` and return the path. It appears complete or not at all.
 
     Raises:
         UnsupportedError: another suffix than ``.html``, or no such folder.
         OSError: the folder is not writable.
     """
+    return _write(path, lambda: make_page(comparison))
+
+
+def write_sweep_page(sweep: Sweep, path: str | os.PathLike[str]) -> Path:
+    """Write :func:`make_sweep_page` to the file ``path``, as :func:`write_page` does; raises the same."""
+    return _write(path, lambda: make_sweep_page(sweep))
+
+
+def _write(path: str | os.PathLike[str], make: Callable[[], str]) -> Path:
     target = require_page(path)
-    return write_atomically(target, make_page(comparison, sweeps))
+    return write_atomically(target, make())
 
 
 def require_page(path: str | os.PathLike[str]) -> Path:
@@ -48,75 +57,55 @@ def require_page(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def make_page(comparison: Comparison, sweeps: Sequence[SweepPlots] = ()) -> str:
+def make_page(comparison: Comparison) -> str:
     """The verdict, tables that sort, plots, and the graphs of the slowest layers under every lowering."""
     view = View(comparison)
-    written = f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
-    sections = [
-        _section("whole", "The whole net", whole_table(view), _plots(whole_plots(view))),
-        *_layers(view),
-        *_roofline(view),
-        *_graphs(view),
-        *(sweep_section(sweep, view.index) for sweep in sweeps),
-        _section("every", "Every figure", details_table(view)),
-        _section("meaning", "How the figures are meant", conventions(view)),
-    ]
+    what = comparison.layer or comparison.graph
     header = tag(
         "header",
-        tag("h1", f"Ways of computing {comparison.graph}"),
-        tag("p", verdict(view), class_="verdict"),
-        facts(view, written, __version__),
+        tag("h1", f"Ways of computing {what}"),
+        tag("p", typeset(comparison.verdict), class_="verdict"),
+        comparison_facts(view),
     )
-    main = tag("main", *_legend(view), *sections)
+    return _document(f"{what}: lowerings compared", header, _legend(comparison.lowerings), comparison_sections(view))
+
+
+def make_sweep_page(sweep: Sweep) -> str:
+    """Where one strategy overtakes another, plots and a table of all points; beneath, one of the values in full."""
+    said = [tag("li", typeset(sentence)) for sentence in sweep.sentences()]
+    header = tag(
+        "header",
+        tag("h1", f"Ways of computing a convolution, by {sweep.over}"),
+        tag("ul", *said, class_="verdict"),
+        sweep_facts(sweep),
+    )
+    sections = [*sweep_sections(sweep), *_detail(sweep)]
+    return _document(f"{sweep.layer} by {sweep.over}", header, _legend(sweep.lowerings), sections)
+
+
+def _detail(sweep: Sweep) -> list[Markup]:
+    if sweep.detail is None:
+        return []
+    comparison = sweep.detail.comparison
+    header = tag(
+        "header",
+        tag("h2", f"{capitalised(sweep.over)} {sweep.detail.value} in full: {comparison.layer}"),
+        tag("p", typeset(comparison.verdict), class_="verdict"),
+        class_="detail",
+    )
+    return [header, *comparison_sections(View(comparison, sweep.lowerings))]
+
+
+def _document(title: str, header: Markup, legend: Markup, sections: list[Markup]) -> str:
     return document(
-        title=f"{comparison.graph}: lowerings compared",
-        body=joined(header, Markup("\n"), main),
+        title=title,
+        body=joined(header, Markup("\n"), tag("main", legend, *sections)),
         style=color_style() + resource(__name__, "page.css"),
         script=resource(__name__, "page.js"),
     )
 
 
-def _section(name: str, title: str, *content: str) -> Markup:
-    heading = f"{name}-title"
-    return joined(
-        tag("section", tag("h2", title, id_=heading), *content, id_=name, aria_labelledby=heading), Markup("\n")
-    )
-
-
-def _plots(drawn: Sequence[str]) -> Markup:
-    return tag("div", *drawn, class_="plots")
-
-
-def _legend(view: View) -> list[Markup]:
+def _legend(lowerings: tuple[str, ...]) -> Markup:
     """The lowerings with their marks; the script makes them buttons that pick one out of all plots."""
-    items = [tag("li", legend_mark(index), " ", name, data_s=str(index)) for name, index in view.index.items()]
-    return [tag("ul", *items, class_="legend", aria_label="lowerings")]
-
-
-def _layers(view: View) -> list[Markup]:
-    if not view.convolutions:
-        return []
-    how = tag(
-        "p",
-        "How many times the fastest lowering's time each one takes. The darker, the slower; ★ marks the fastest.",
-        class_="note",
-    )
-    return [_section("layers", "Layer by layer", how, matrix(view), refusals(view), _plots(layer_plots(view)))]
-
-
-def _roofline(view: View) -> list[Markup]:
-    drawn = layer_roofline(view)
-    return [] if drawn is None else [_section("roofline", "What bounds each layer", drawn)]
-
-
-def _graphs(view: View) -> list[Markup]:
-    layers = list(drawn_layers(view))
-    if not layers:
-        return []
-    left = len(distinct(view)) - len(layers)
-    note = "A layer by itself, as each lowering computes it. Dashed boxes were made by a pass, double ones are fused, "
-    note += "pale ones move nothing; red with ∂: the backward."
-    if left:
-        note += f" The slowest of the distinct layers; {left} {'is' if left == 1 else 'are'} not drawn."
-    panels = [tag("div", tag("h3", each.heading), each.strip, class_="layer") for each in layers]
-    return [_section("graphs", "The same layer, lowered", tag("p", note, class_="note"), *panels)]
+    items = [tag("li", legend_mark(index), " ", name, data_s=str(index)) for index, name in enumerate(lowerings)]
+    return tag("ul", *items, class_="legend", aria_label="lowerings")

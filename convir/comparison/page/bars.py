@@ -10,7 +10,7 @@ from convir.comparison.page import axis as axes
 from convir.comparison.page.axis import Axis
 from convir.comparison.page.drawing import Format, color_class, label, panel, svg, vertical_grid
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BELOW = 460.0, 116.0, 92.0, 24.0, 6.0, 24.0
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BELOW = 460.0, 116.0, 104.0, 24.0, 6.0, 24.0
 
 #: How far the arrow at the end of a bar that is cut goes beyond the axis.
 _ARROW = 7.0

@@ -34,9 +34,13 @@ class Figure:
         return min(values) if self.ranked and len(values) > 1 else None
 
 
-def known(figures: Sequence[Figure], rows: Sequence[ComparisonRow]) -> list[Figure]:
-    """The columns of which at least one row knows something."""
+def known(rows: Sequence[ComparisonRow], folded: bool) -> list[Figure]:
+    """The columns of which at least one row knows something; weights differ only where they were folded."""
+    figures = [each for each in FIGURES if folded or each.heading != _WEIGHTS]
     return [each for each in figures if any(each.value(row) is not None for row in rows)]
+
+
+_WEIGHTS = "weights"
 
 
 def _of(
@@ -68,6 +72,7 @@ FIGURES = (
     _of("error", "largest difference from the reference over its largest element", lambda r: r.error, text.error),
     _of("scratch", "most bytes of scratch held at once", lambda row: row.scratch_bytes, text.size),
     _of("peak", "most bytes of the arena in use", lambda row: row.peak_bytes, text.size),
+    _of(_WEIGHTS, "bytes of the parameters as they were folded", lambda row: row.parameter_bytes, text.size),
     _of("allocated", "bytes that were allocated, as measured", lambda row: row.allocated_bytes, text.size),
     _of("FLOPs", "as lowered; 1 MAC = 2 FLOPs", lambda row: row.flops, text.count),
     _of("multiplications", "of data with data, as lowered", lambda row: row.multiplications, text.count),

@@ -11,7 +11,7 @@ from convir.comparison.page.axis import Axis
 #: Writes a value of an axis.
 Format = Callable[[float], str]
 
-#: Neighbours differ in shape as well as in colour; both repeat after 40 lowerings.
+#: Neighbours differ in shape as well as in colour; both repeat after 65 lowerings.
 _SHAPES = (
     "M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0z",
     "M-4,-4h8v8h-8z",

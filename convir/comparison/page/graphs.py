@@ -40,9 +40,9 @@ def drawn_layers(view: View, room: int = ROOM) -> Iterator[Drawn]:
             class_="strip",
             tabindex="0",
             role="region",
-            aria_label=f"{names[0]} under every lowering",
+            aria_label=f"{view.whole if view.comparison.layer else names[0]} under every lowering",
         )
-        yield Drawn(names, f"{', '.join(names)}: {layer}", strip)
+        yield Drawn(names, str(layer) if view.comparison.layer else f"{', '.join(names)}: {layer}", strip)
         room -= len(strip)
 
 
@@ -71,21 +71,28 @@ def _figure(view: View, row: ComparisonRow, layer: ConvLayer) -> Markup:
         return tag(
             "figure", tag("figcaption", *name), tag("p", f"{view.reason(row)}.", class_="note"), class_="refused"
         )
+    if view.is_copy(row):
+        said = f"Chose {row.chosen[0]}, and so computes what is drawn there."
+        return tag("figure", tag("figcaption", *name), tag("p", said, class_="note"), class_="refused")
+    strategy = row.chosen[0] if row.chosen else row.lowering
     try:
-        graph = lowered(layer, row.lowering, view.comparison.backward)
+        graph = lowered(layer, strategy, view.comparison.backward, view.comparison.inference)
     except ConvirError as error:
         return tag("figure", tag("figcaption", *name), tag("p", str(error), class_="note"), class_="refused")
-    caption = tag("figcaption", *name, tag("small", said))
+    caption = tag("figcaption", *name, *([f" ({strategy})"] if row.chosen else []), tag("small", said))
     return tag("figure", caption, _picture(graph, row.lowering), data_s=str(view.index[row.lowering]))
 
 
-def lowered(layer: ConvLayer, lowering: str, backward: bool) -> Graph:
+def lowered(layer: ConvLayer, lowering: str, backward: bool, inference: bool = False) -> Graph:
     """What the pipeline makes of the layer by itself, with its gradients if ``backward``.
+
+    Without the parameters that ``inference`` folds.
 
     Raises:
         ConvirError: there is no such lowering, or it refuses the layer.
     """
-    graph = run_passes(layer.alone(), pipeline(conv=lowering, wrt=None if backward else ()))[-1].graph
+    passes = pipeline(conv=lowering, wrt=None if backward else (), inference=inference)
+    graph = run_passes(layer.alone(), passes)[-1].graph
     return replace(graph, name=lowering)
 
 

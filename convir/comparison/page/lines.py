@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convir.common.markup import Markup, joined, tag
 from convir.comparison.page import axis as axes
@@ -11,18 +11,22 @@ from convir.comparison.page import text
 from convir.comparison.page.axis import Axis
 from convir.comparison.page.drawing import Format, color_class, horizontal_grid, label, mark, panel, sign, svg
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560.0, 360.0, 64.0, 116.0, 12.0, 308.0
-#: Distance of two names at the ends of lines.
-_LINE = 13.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480.0, 340.0, 60.0, 108.0, 12.0, 290.0
+#: Distance of two names at the ends of lines; room above the axis for what lies beyond it.
+_LINE, _BEYOND = 13.0, 14.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """One lowering: its name, its index, and its points (x, y); points of y 0 are left out of a logarithmic plot."""
+    """One lowering: its name, its index, its points (x, y), and those that were expected.
+
+    Points of y 0 are left out of a logarithmic plot.
+    """
 
     name: str
     index: int
     points: Sequence[tuple[float, float]]
+    expected: Sequence[tuple[float, float]] = ()
 
 
 def line_plot(title: str, x_label: str, lines: Sequence[Line], format: Format, *notes: str, base: int = 10) -> Markup:
@@ -33,15 +37,17 @@ def line_plot(title: str, x_label: str, lines: Sequence[Line], format: Format, *
         x_label: what x is.
         lines: see :class:`Line`.
         format: writes values of y.
-        notes: below.
+        notes: below. Points that are far above all others are put at the upper edge, as is then said there, too.
         base: 2 for ticks of y at powers of 2.
     """
-    shown = [Line(each.name, each.index, [p for p in each.points if min(p) > 0]) for each in lines]
-    shown = [each for each in shown if each.points]
+    shown = [each for each in map(_positive, lines) if each.points]
     values = sorted({x for each in shown for x, _ in each.points})
     across = axes.logarithmic(values, _LEFT + 6, _WIDTH - _RIGHT)
-    up = axes.logarithmic([y for each in shown for _, y in each.points], _BOTTOM, _TOP, base=base, most=8)
-    drawn = [_line(each, across, up, x_label, format) for each in shown]
+    near = axes.together(y for each in shown for _, y in each.points)
+    foreseen = [y for each in shown for _, y in each.expected if near and y <= near[-1]]
+    up = axes.logarithmic([*near, *foreseen], _BOTTOM, _TOP + _BEYOND, base=base, most=8)
+    # The last ones lie beneath: those who choose run along with what they chose.
+    drawn = [_line(each, across, up, x_label, format) for each in reversed(shown)]
     drawing = svg(
         _WIDTH,
         _HEIGHT,
@@ -52,15 +58,41 @@ def line_plot(title: str, x_label: str, lines: Sequence[Line], format: Format, *
         tag("g", *drawn, class_="marks"),
         tag("g", *_names(shown, up), class_="names"),
     )
-    return panel(f"{title}, log axes", drawing, *notes)
+    far = ["At the upper edge, outlined: far beyond the axis."] if any(_is_far(each, up) for each in shown) else []
+    return panel(f"{title}, log axes", drawing, *notes, *far)
+
+
+def _positive(line: Line) -> Line:
+    points, expected = ([point for point in part if min(point) > 0] for part in (line.points, line.expected))
+    return replace(line, points=points, expected=expected)
+
+
+def _is_far(line: Line, up: Axis) -> bool:
+    return any(y > up.high for _, y in line.points)
+
+
+def _height(y: float, up: Axis) -> float:
+    return up(y) if y <= up.high else _TOP
 
 
 def _line(line: Line, across: Axis, up: Axis, x_label: str, format: Format) -> Markup:
-    places = [(across(x), up(y)) for x, y in line.points]
-    path = tag("polyline", points=" ".join(f"{x:g},{y:g}" for x, y in places), class_="trend")
-    titles = (f"{line.name}, {x_label} {x:g}: {format(y)}" for x, y in line.points)
-    marks = (mark(line.index, *place, title) for place, title in zip(places, titles, strict=True))
-    return tag("g", path, *marks, class_=color_class(line.index), data_s=str(line.index))
+    paths = [_path(line.points, across, up, "trend"), _path(line.expected, across, up, "trend expected")]
+    marks = (
+        mark(
+            line.index,
+            across(x),
+            _height(y, up),
+            f"{line.name}, {x_label} {x:g}: {format(y)}",
+            "far" if y > up.high else "",
+        )
+        for x, y in line.points
+    )
+    return tag("g", *paths, *marks, class_=color_class(line.index), data_s=str(line.index))
+
+
+def _path(points: Sequence[tuple[float, float]], across: Axis, up: Axis, look: str) -> Markup:
+    places = " ".join(f"{across(x):g},{up(y):g}" for x, y in points if y <= up.high)
+    return tag("polyline", points=places, class_=look) if places else Markup()
 
 
 def _values(values: Sequence[float], across: Axis) -> Markup:
@@ -78,7 +110,7 @@ def _values(values: Sequence[float], across: Axis) -> Markup:
 
 def _names(lines: Sequence[Line], up: Axis) -> list[Markup]:
     """Names at the right, in the order of the lines' ends, pushed apart where they would overlap."""
-    ends = sorted((up(line.points[-1][1]), line.name, line.index) for line in lines)
+    ends = sorted((_height(line.points[-1][1], up), line.name, line.index) for line in lines)
     places: list[float] = []
     for y, _, _ in ends:
         places.append(max(y, places[-1] + _LINE) if places else y)

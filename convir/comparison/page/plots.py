@@ -34,9 +34,9 @@ def whole_plots(view: View) -> list[Markup]:
         "Bars: median. Whiskers: quartiles." + (" Diamonds: predicted." if predicted else ""),
         *(["Outlined: extrapolated."] if extrapolated else []),
     ]
-    time = bar_plot("Time of the whole net", [_time(view, row) for row in rows], _seconds, *notes)
+    time = bar_plot(f"Time of {_the(view)}", [_time(view, row) for row in rows], _seconds, *notes)
     memory = bar_plot(
-        "Memory of the whole net",
+        f"Memory of {_the(view)}",
         [_memory(view, row) for row in rows],
         _bytes,
         "Full: scratch, at most. Pale: the whole arena.",
@@ -66,13 +66,18 @@ def layer_plots(view: View) -> list[Markup]:
 
 def layer_roofline(view: View) -> Markup | None:
     """Each convolution under each lowering; None where bytes moved are not known."""
-    points = [point for layer in view.convolutions for point in _points(view, view.own(layer))]
+    points = [point for layer in view.convolutions for point in _points(view, view.distinct(layer))]
     if not points:
         return None
     ceilings = view.comparison.roofline
-    said = "Named: the fastest lowering of each layer. Operations and bytes are those of the lowered ops."
+    named = "" if view.comparison.layer else "Named: the fastest lowering of each layer. "
+    said = f"{named}Operations and bytes are those of the lowered ops."
     unknown = [] if ceilings else ["The machine's ceilings were not measured."]
     return roofline_plot(points, ceilings, said, *unknown)
+
+
+def _the(view: View) -> str:
+    return view.whole if view.comparison.layer else f"the {view.whole}"
 
 
 def _name(view: View, row: ComparisonRow) -> str:
@@ -129,6 +134,6 @@ def _points(view: View, rows: Sequence[ComparisonRow]) -> list[Point]:
             continue
         rate = row.intensity * row.bytes_moved / row.seconds
         said = f"{text.three_digits(rate / 1e9)} GFLOP/s at {text.three_digits(row.intensity)} operations a byte"
-        name = row.layer or "" if row.seconds == fastest else ""
+        name = row.lowering if view.comparison.layer else row.layer or "" if row.seconds == fastest else ""
         points.append(Point(view.index[row.lowering], row.intensity, rate, f"{view.title(row)}; {said}", name))
     return points

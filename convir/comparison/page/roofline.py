@@ -20,6 +20,9 @@ from convir.comparison.page.drawing import horizontal_grid, label, mark, panel, 
 from convir.comparison.page.labels import Labels
 from convir.comparison.report import Roofline
 
+#: Length of a slope that text may stand along.
+_ROOM = 160.0
+
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1160.0, 480.0, 52.0, 16.0, 12.0, 430.0
 #: Ordinates are 10^9 operations a second.
 _GIGA = 1e9
@@ -66,12 +69,11 @@ def roofline_plot(points: Sequence[Point], ceilings: Roofline | None, *notes: st
         vertical_grid(across, _TOP, _BOTTOM, text.three_digits),
         horizontal_grid(up, _LEFT, _WIDTH - _RIGHT, text.three_digits),
         label(_WIDTH - _RIGHT, _HEIGHT - 6, "operations a byte moved", "end", "soft"),
-        label(_LEFT + 6, _TOP + 12, "GFLOP/s", "soft"),
         *roofs,
         tag("g", *marks, class_="marks"),
         tag("g", *names, class_="names"),
     )
-    return panel("Roofline, log axes", drawing, *notes, *slow, wide=True)
+    return panel("GFLOP/s by operations a byte moved, log axes", drawing, *notes, *slow, wide=True)
 
 
 def _place(point: Point, across: Axis, up: Axis) -> tuple[float, float]:
@@ -105,7 +107,9 @@ def _roofs(ceilings: Roofline, across: Axis, up: Axis, labels: Labels) -> list[M
         foot, top = (across(low), up(low * rate)), (across(ridge), up(ridge * rate))
         labels.line(foot, top)
         drawn.append(tag("line", x1=foot[0], y1=foot[1], x2=top[0], y2=top[1], class_=look))
-        said.append(_along(foot, top, f"{name}: {text.three_digits(rate)} GB/s"))
+        content = f"{name}: {text.three_digits(rate)} GB/s"
+        # Text along a slope that is shorter would leave the drawing.
+        said.append(_along(foot, top, content) if math.dist(foot, top) > _ROOM else _beside(top, content))
     return [tag("g", *drawn), tag("g", *said, class_="names")]
 
 
@@ -114,3 +118,8 @@ def _along(foot: tuple[float, float], top: tuple[float, float], content: str) ->
     angle = math.degrees(math.atan2(top[1] - foot[1], top[0] - foot[0]))
     at = f"translate({foot[0]:g},{foot[1]:g}) rotate({angle:.1f}) translate(14,-6)"
     return joined(tag("text", content, transform=at, class_="soft"))
+
+
+def _beside(top: tuple[float, float], content: str) -> Markup:
+    """Text under the flat roof, where a slope meets it."""
+    return label(top[0] + 4, top[1] + 15, content, "soft")

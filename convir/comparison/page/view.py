@@ -6,26 +6,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from convir.comparison import verdict
 from convir.comparison.page import text
 from convir.comparison.report import WHOLE, Comparison, ComparisonRow
+from convir.comparison.words import listed
 from convir.passes.lower_conv import STRATEGIES
 
-#: Put before a time that was not measured as a whole.
-ABOUT = "≈"
 #: Marks a layer that another strategy computes.
 REPLACED = "†"
 
 
 @dataclass(frozen=True)
 class View:
-    """A comparison, looked up by layer."""
+    """A comparison, looked up by layer.
+
+    Attributes:
+        comparison: what is shown.
+        order: names of the lowerings of a page that shows more than this comparison.
+    """
 
     comparison: Comparison
+    order: tuple[str, ...] = ()
 
     @cached_property
     def index(self) -> Mapping[str, int]:
         """Place of each lowering, which decides its colour and its mark."""
-        return {name: index for index, name in enumerate(self.comparison.lowerings)}
+        return {name: index for index, name in enumerate(self.order or self.comparison.lowerings)}
+
+    @property
+    def whole(self) -> str:
+        """What all layers together are called."""
+        return "the layer" if self.comparison.layer else WHOLE
 
     @cached_property
     def layers(self) -> Mapping[str | None, Sequence[ComparisonRow]]:
@@ -39,6 +50,14 @@ class View:
     def convolutions(self) -> Mapping[str, Sequence[ComparisonRow]]:
         """The rows of the layers that the lowering decides."""
         return {name: rows for name, rows in self.layers.items() if name is not None and rows[0].is_convolution}
+
+    def distinct(self, layer: str) -> Sequence[ComparisonRow]:
+        """The rows of a layer that compute it themselves, without those who chose a strategy that has a row, too."""
+        return [row for row in self.own(layer) if not self.is_copy(row)]
+
+    def is_copy(self, row: ComparisonRow) -> bool:
+        """Whether a layer is computed by a strategy that was chosen and has a row of its own."""
+        return any(name in self.comparison.lowerings for name in row.chosen)
 
     def own(self, layer: str | None) -> Sequence[ComparisonRow]:
         """The rows of a layer under the lowerings that compute it themselves."""
@@ -69,13 +88,16 @@ class View:
             left = sum(1 for _ in self.replaced[row.lowering])
             said.append(f"{left} of {len(self.convolutions)} convolutions computed by another strategy")
         if row.extrapolated_from is not None:
-            part = f"a batch of {row.extrapolated_from}" if row.extrapolated_from else "a small part of each layer"
+            part_of = self.whole if self.comparison.layer else "each layer"
+            part = f"a batch of {row.extrapolated_from}" if row.extrapolated_from else f"a small part of {part_of}"
             said.append(f"extrapolated from {part}")
         return said
 
     def title(self, row: ComparisonRow) -> str:
         """All that is known of the row's time, in a line."""
-        said = [f"{row.layer or WHOLE}, {row.lowering}: {time_of(row)}"]
+        said = [f"{row.layer or self.whole}, {row.lowering}: {time_of(row)}"]
+        if row.chosen:
+            said.append(f"chose {listed(row.chosen)}")
         if row.runs > 1:
             low, high = text.seconds(row.seconds_lower), text.seconds(row.seconds_upper)
             said.append(f"quartiles {low} to {high} of {row.runs} runs")
@@ -87,9 +109,4 @@ class View:
 
 def time_of(row: ComparisonRow) -> str:
     """The median, marked where it was not measured."""
-    return (ABOUT if row.extrapolated_from is not None else "") + text.seconds(row.seconds)
-
-
-def overlap(first: ComparisonRow, second: ComparisonRow) -> bool:
-    """Whether the quartiles of two rows overlap, so that their order may be chance."""
-    return first.seconds_lower <= second.seconds_upper and second.seconds_lower <= first.seconds_upper
+    return text.typeset(verdict.time_of(row))
