@@ -17,8 +17,8 @@ WHOLE = "whole net"
 
 
 def comparison_table(comparison: Comparison) -> TextTable:
-    """A row for each layer and lowering; of one layer by itself, for each lowering."""
-    rows = comparison.totals if comparison.layer else comparison.rows
+    """A row for each convolution, and the whole net, under each lowering; of one layer by itself, for each lowering."""
+    rows = comparison.totals if comparison.layer else [row for row in comparison.rows if _differs(row, comparison)]
     cells: list[list[str]] = []
     previous: str | None = ""
     for row in rows:
@@ -32,6 +32,11 @@ def comparison_table(comparison: Comparison) -> TextTable:
         title=_title(comparison),
         notes=_notes(comparison),
     )
+
+
+def _differs(row: ComparisonRow, comparison: Comparison) -> bool:
+    """Whether the lowering makes a difference: other layers run the same kernels, and would bury those that do not."""
+    return row.layer is None or row.is_convolution or not comparison.has_convolution
 
 
 _COLUMNS = (
@@ -121,8 +126,8 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 _SAME_KERNELS = (
-    "Layers without convolution run the same kernels: they differ by layout changes, and by what a neighbour leaves "
-    "in the caches."
+    "Layers without convolution run the same kernels under every lowering: they are in the whole net, and by themselves "
+    "in JSON and on the page."
 )
 
 
