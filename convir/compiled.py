@@ -75,11 +75,10 @@ def compile(
 
     Raises:
         TraceError, ShapeError, DTypeError: the model cannot be traced with these shapes.
+        ConvirError: ``threads`` or ``tile`` is not a positive integer, ``memory_limit`` or ``max_error`` is no limit.
         UnsupportedError: an unknown strategy or backend, a backend that is not installed, or an op without gradient
-            (``inference=True`` needs none).
-        ConvirError: ``threads`` or ``tile`` is not a positive integer.
-        UnsupportedError: no strategy keeps to ``memory_limit`` and ``max_error``, or there is nothing to choose.
-        UnsupportedError: ``tile`` is less than the batch, and the model does not treat each sample by itself; so too
+            (``inference=True`` needs none); no strategy keeps to the limits, or there is nothing to choose; ``tile`` is
+            less than the batch, and the model does not treat each sample by itself; so too
             when it is called with a larger batch.
         MemoryLimitError: the plan is larger than the machine; nothing was allocated.
     """
@@ -89,9 +88,8 @@ def compile(
     if passes is None:
         conv = with_choosers(conv, target.kernels, limits)
         passes = pipeline(**{**chosen, "conv": conv}, backend=backend)  # type: ignore[arg-type]
-    elif chosen != _DEFAULTS or limits != Limits():
-        given = ", ".join(f"{name}=" for name, value in chosen.items() if value != _DEFAULTS[name])
-        raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")
+    else:
+        _require_nothing_else({**chosen, "memory_limit": memory_limit, "max_error": max_error})
     graph = as_graph(model, specs)
     passes = tuple(_with_snapshot(transform, graph) for transform in passes)
     is_snapshot = any(isinstance(transform, BakeParameters) for transform in passes)
@@ -99,7 +97,14 @@ def compile(
     return Compiled(model, passes, target, target.divide(graph, passes), watch)
 
 
-_DEFAULTS = {"conv": None, "pool": "taps", "inference": False, "wrt": None, "of": None}
+_DEFAULTS = {"pool": "taps", "inference": False}
+
+
+def _require_nothing_else(options: Mapping[str, Any]) -> None:
+    """Raise ConvirError for options that a pipeline which is given whole would ignore."""
+    given = ", ".join(f"{name}=" for name, value in options.items() if value != _DEFAULTS.get(name))
+    if given:
+        raise ConvirError(f"passes= is the whole pipeline, so {given} would be ignored; give it to convir.pipeline()")
 
 
 class Compiled:

@@ -15,7 +15,7 @@ from convir.comparison.entrant import Entrant
 from convir.comparison.problem import LayerProblem
 from convir.comparison.progress import Progress
 from convir.passes.lower_conv import ConvLayer
-from convir.selection.trial import relative_error
+from convir.selection.rounding import relative_error
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from convir.comparison.progress import Progress
 from convir.comparison.report import LeftOut
 from convir.comparison.settings import Settings, passes
 from convir.ir import Graph, MemoryLimitError, UnsupportedError
-from convir.selection.trial import relative_error
+from convir.selection.rounding import relative_error
 
 #: What the float64 reference is computed by, where that ends soon, and otherwise.
 LOOPS, PRODUCTS = "naive", "im2col"

@@ -126,8 +126,8 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 _SAME_KERNELS = (
-    "Layers without convolution run the same kernels under every lowering: they are in the whole net, and by themselves "
-    "in JSON and on the page."
+    "Layers without convolution run the same kernels under every lowering: they are in the whole net, and by "
+    "themselves in JSON and on the page."
 )
 
 

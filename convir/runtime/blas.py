@@ -47,6 +47,11 @@ def blas_threads(limit: int) -> AbstractContextManager[None]:
     return limits[0] if len(limits) == 1 else _Several(limits)
 
 
+def usable_threads(limit: int) -> int:
+    """How many threads a matrix product of NumPy's may use inside of ``blas_threads(limit)``."""
+    return min([limit, *(library.get() for library in _libraries()[:1])])
+
+
 class _Several(AbstractContextManager[None]):
     """The limits of several libraries, or of none."""
 

@@ -93,11 +93,16 @@ def _calls(step: Any) -> Iterator[Call | None]:
         for each in inner:
             yield from _calls(each)
         return
-    if not isinstance(step, partial):
+    if not (isinstance(step, partial) and _is_numpys(step.func)):
         yield None
         return
     arrays = [each for each in (*step.args, *step.keywords.values()) if isinstance(each, np.ndarray)]
     yield _product(arrays) if step.func is np.matmul else _move(arrays)
+
+
+def _is_numpys(function: Any) -> bool:
+    """Whether a function does nothing but go over its arrays: a ufunc, a method of one, or a copy."""
+    return function is np.copyto or isinstance(getattr(function, "__self__", function), np.ufunc)
 
 
 def _product(arrays: list[Array]) -> Product:

@@ -44,6 +44,10 @@ class KernelSet(Protocol):
         """What users type for it."""
 
     @property
+    def build(self) -> str:
+        """What its times depend on besides the machine: versions of compilers, and what they compile for."""
+
+    @property
     def conv(self) -> Preferences:
         """The lowering strategies of convolution that suit it, in order of preference."""
 
@@ -87,6 +91,7 @@ class NumpyKernels:
     """Every node by itself, by NumPy."""
 
     name = "numpy"
+    build = ""
     conv: Preferences = (("winograd_4x4", winograd_by_numpy), ("toeplitz", always))
     fuses = False
     #: Some 300 microseconds: waking a thread takes 60, and the threads wait for each other's Python.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -72,8 +73,9 @@ def _caches() -> list[tuple[str, str]]:
     """``("L1 data", "32K"), ...`` of the first CPU."""
     found = []
     for folder in sorted(_CACHES.glob("index*")):
-        level, kind, size = ((folder / name).read_text(encoding="ascii").strip() for name in ("level", "type", "size"))
-        found.append((f"L{level}" if kind == "Unified" else f"L{level} {kind.lower()}", size))
+        with suppress(OSError):  # Some systems have the folder and not the files.
+            level, kind, size = ((folder / name).read_text("ascii").strip() for name in ("level", "type", "size"))
+            found.append((f"L{level}" if kind == "Unified" else f"L{level} {kind.lower()}", size))
     return found
 
 

@@ -27,7 +27,7 @@ from convir.runtime.helpers import Call, Claim, Helper, Pool, lost
 Task = Callable[[int], None]
 
 #: Who runs a lane.
-_CALLER, _HELPER = "caller", "helper"
+_CALLER = "caller"
 
 
 def parallel(task: Task, lanes: int) -> None:
@@ -108,8 +108,11 @@ class _Lane:
             self._run(Exception)
 
     def run_in_helper(self) -> None:
-        """Run the task in a helper, in the caller's context, unless the caller has claimed it."""
-        if self._claim.take(_HELPER):
+        """Run the task in a helper, in the caller's context, unless somebody has claimed it.
+
+        Nobody is the same twice: a helper that is woken again may still find the lane that it has run.
+        """
+        if self._claim.take(object()):
             self._context.run(self._run, BaseException)
             self._finish()
 

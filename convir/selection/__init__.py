@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from convir.ir import UnsupportedError
 from convir.passes.lower_conv import Choice, Chooser, StrategyChoice
 from convir.passes.lower_conv.choice import CHOOSERS
-from convir.runtime import KernelSet
-from convir.selection.auto import Auto, predict
+from convir.runtime import KernelSet, kernels_for
+from convir.selection.auto import Auto
 from convir.selection.explain import Explanation, explain
 from convir.selection.figures import Figures
 from convir.selection.known_figures import figures_for
@@ -26,23 +26,23 @@ __all__ = [
     "chooser",
     "explain",
     "figures_for",
-    "predict",
     "with_choosers",
 ]
 
 
-def chooser(name: str, kernels: KernelSet, limits: Limits | None = None) -> Chooser:
+def chooser(name: str, backend: str | KernelSet, limits: Limits | None = None) -> Chooser:
     """Who chooses strategies: ``auto``, which predicts, or ``measure``, which tries.
 
     Args:
         name: one of them.
-        kernels: what will run the layers: ``convir.runtime.kernels_for(backend)``.
+        backend: what will run the layers, by name or as a kernel set.
         limits: what a strategy may cost besides time; None for anything.
 
     Raises:
-        UnsupportedError: another name.
+        UnsupportedError: another name, an unknown backend, or one that is not installed.
     """
     limits = limits or Limits()
+    kernels = kernels_for(backend) if isinstance(backend, str) else backend
     if name == Auto.name:
         return Auto(kernels, limits)
     if name == Measured.name:

@@ -8,15 +8,15 @@ from functools import lru_cache
 
 from convir.passes.lower_conv import Candidate, Chooser, ConvLayer, Decision, Strategy
 from convir.runtime import KernelSet
-from convir.selection.known_figures import figures_for
-from convir.selection.limits import Limits, error_of, refusal, require_one
-from convir.selection.roofline import Prediction, predict_nodes
-from convir.selection.trial import Trial
+from convir.selection.forecast import forecast
+from convir.selection.limits import Limits, require_one
+from convir.selection.place import Place
+from convir.selection.rounding import Rounding
 
 
 @dataclass(frozen=True)
 class Auto(Chooser):
-    """Predicts every strategy that takes a layer and keeps to the limits, and chooses the fastest.
+    """Predicts every strategy that takes a layer, and chooses the fastest that keeps to the limits.
 
     Attributes:
         kernels: what will run the layers.
@@ -35,39 +35,34 @@ class Auto(Chooser):
 
 @lru_cache(maxsize=1024)
 def _decision(auto: Auto, layer: ConvLayer, known: tuple[Strategy, ...], threads: int) -> Decision:
-    candidates = tuple(predicted(layer, each, auto.kernels, auto.limits, threads) for each in known)
-    require_one(layer, candidates)
-    seconds = {each.strategy: each.predicted_seconds for each in candidates if not each.excluded}
-    expected = {name: value for name, value in seconds.items() if value is not None}
+    place = Place(auto.kernels, threads)
+    found = {each: _in_memory(forecast(layer, each, place), auto.limits) for each in known}
+    rounding = Rounding(layer)
     # Among equals the first of the list: where two strategies come to the same ops, the simpler one.
-    best = min(expected, key=expected.__getitem__)
-    chosen = next(each for each in known if each.name == best)
-    return Decision(chosen, candidates, "the least predicted time")
+    for each in sorted((each for each in known if not found[each].excluded), key=lambda each: _seconds(found[each])):
+        found[each] = _rounded(found[each], each, rounding, auto)
+        if not found[each].excluded:
+            # Slower ones need not be tried for what they round.
+            return Decision(each, tuple(found.values()), "the least predicted time")
+    require_one(layer, tuple(found.values()))
+    raise AssertionError("one of them is considered")
 
 
-@lru_cache(maxsize=4096)
-def predicted(layer: ConvLayer, candidate: Strategy, kernels: KernelSet, limits: Limits, threads: int) -> Candidate:
-    """A strategy with what is expected of it, or why it is not considered."""
-    reason = refusal(layer, candidate)
-    if reason:
-        return Candidate(candidate.name, reason)
-    trial = Trial.of(layer, candidate, kernels)
-    excess = limits.excess(trial.scratch_bytes, lambda: error_of(layer, candidate, kernels))
-    error = None if limits.error is None else error_of(layer, candidate, kernels)
-    found = Candidate(candidate.name, excess, scratch_bytes=trial.scratch_bytes, error=error)
-    expected = predict(trial, threads)
-    if expected is None:
-        return replace(found, excluded=excess or "runs Python, of which no time is predicted")
-    return replace(found, predicted_seconds=expected.seconds, bound=expected.bound)
+def _seconds(candidate: Candidate) -> float:
+    assert candidate.predicted_seconds is not None
+    return candidate.predicted_seconds
 
 
-def predict(trial: Trial, threads: int) -> Prediction | None:
-    """How long a layer takes under a strategy, before anything runs; None where that cannot be told.
+def _in_memory(candidate: Candidate, limits: Limits) -> Candidate:
+    """Excluded where it needs too much scratch."""
+    if candidate.excluded or candidate.scratch_bytes is None:
+        return candidate
+    return replace(candidate, excluded=limits.over_memory(candidate.scratch_bytes))
 
-    Args:
-        trial: the layer and the strategy.
-        threads: how many threads a matrix product may use.
-    """
-    kernels, dtype = trial.program.kernels, trial.layer.image.dtype
-    nodes = [node for graph in trial.program.graphs for node in graph.nodes]
-    return predict_nodes(nodes, kernels, figures_for(kernels, threads, dtype))
+
+def _rounded(candidate: Candidate, strategy: Strategy, rounding: Rounding, auto: Auto) -> Candidate:
+    """Tried for its error, and excluded where that is too large, if there is a limit."""
+    if auto.limits.error is None:
+        return candidate
+    error = rounding.error(strategy, auto.kernels)
+    return replace(candidate, error=error, excluded=auto.limits.over_error(error))

@@ -8,9 +8,9 @@ from typing import Any
 
 from convir.common.table import Column, TextTable, format_bytes, format_seconds
 from convir.compiler import Program
-from convir.passes.lower_conv import STRATEGIES, Candidate, Decision, LowerConv, LoweringRow
-from convir.selection.auto import predicted
-from convir.selection.limits import Limits
+from convir.passes.lower_conv import STRATEGIES, Candidate, LowerConv, LoweringRow
+from convir.selection.forecast import forecast
+from convir.selection.place import Place
 
 #: Name and version of what :meth:`Explanation.to_json` returns.
 SCHEMA = "convir.explain/1"
@@ -148,20 +148,11 @@ def explain(program: Program) -> Explanation:
 
 def _choice(rows: Sequence[LoweringRow], program: Program, threads: int) -> LayerChoice:
     row, names = rows[0], tuple(each.node for each in rows)
-    expected = tuple(predicted(row.layer, each, program.kernels, Limits(), threads) for each in STRATEGIES)
+    expected = tuple(forecast(row.layer, each, Place(program.kernels, threads)) for each in STRATEGIES)
     if row.decision is None:
         reason = row.reason or ("asked for" if row.asked else f"the default of {program.kernels.name}")
         return LayerChoice(names, str(row.layer), row.strategy, reason, expected)
-    return LayerChoice(names, str(row.layer), row.strategy, row.decision.reason, tuple(_merged(row.decision, expected)))
-
-
-def _merged(decision: Decision, expected: Sequence[Candidate]) -> Iterator[Candidate]:
-    """What the decision was made on, with predictions where it took none."""
-    for known, other in zip(decision.candidates, expected, strict=True):
-        if known.predicted_seconds is None:
-            fields = {**vars(known), "predicted_seconds": other.predicted_seconds, "bound": other.bound}
-            known = Candidate(**fields)
-        yield known
+    return LayerChoice(names, str(row.layer), row.strategy, row.decision.reason, row.decision.candidates)
 
 
 def _rows(choice: LayerChoice, measured: bool) -> Iterator[list[str]]:

@@ -12,15 +12,15 @@ from convir.ir import TensorType
 from convir.ir.ops import Conv2d
 from convir.passes.lower_conv import ConvLayer, strategy
 from convir.runtime import KernelSet
-from convir.runtime.machine import this_machine
 from convir.selection import store
 from convir.selection.figures import Figures
 from convir.selection.measuring import measure_figures
+from convir.selection.place import Place
 from convir.selection.roofline import predict_nodes
 from convir.selection.trial import Bench, Trial, random_parameters
 
 #: Changed when what is measured changes: figures of before are not those that predictions are made from now.
-_VERSION = 2
+_VERSION = 3
 
 
 @lru_cache(maxsize=16)
@@ -32,21 +32,14 @@ def figures_for(kernels: KernelSet, threads: int, dtype: str) -> Figures:
         threads: how many threads BLAS may use.
         dtype: element type.
     """
-    question = {
-        "what": "figures",
-        "version": _VERSION,
-        "backend": kernels.name,
-        "threads": threads,
-        "dtype": dtype,
-        "machine": this_machine().to_json(),
-    }
-    kept = _known(store.load(question))
+    asked = Place(kernels, threads).question("figures", _VERSION, dtype=dtype)
+    kept = _known(store.load(asked))
     if kept is not None:
         return kept
     found = measure_figures(threads, dtype)
     if kernels.fuses:
         found = replace(found, cycle_seconds=_cycle(kernels, found, dtype))
-    store.save(question, found.to_json())
+    store.save(asked, found.to_json())
     return found
 
 

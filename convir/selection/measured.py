@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from convir.passes.lower_conv import Candidate, Chooser, ConvLayer, Decision, Strategy
 from convir.runtime import KernelSet
-from convir.selection.limits import Limits, refusal, require_one
+from convir.selection.forecast import forecast
+from convir.selection.limits import Limits, require_one
+from convir.selection.place import Place
 from convir.selection.timing import Times, times_of
+
+#: What this process has decided: asked again, it says the same, whatever became of the times on disk.
+_decided: dict[tuple[Measured, ConvLayer, tuple[Strategy, ...], int], Decision] = {}
 
 
 @dataclass(frozen=True)
@@ -27,30 +32,37 @@ class Measured(Chooser):
     def decide(
         self, layers: Sequence[ConvLayer], known: Sequence[Strategy], threads: int
     ) -> Mapping[ConvLayer, Decision]:
-        times = times_of(layers, known, self.kernels, threads)
-        return {layer: _decision(layer, known, self.limits, times[layer]) for layer in layers}
+        keys = {layer: (self, layer, tuple(known), threads) for layer in layers}
+        place = Place(self.kernels, threads)
+        times = times_of([layer for layer, key in keys.items() if key not in _decided], known, place)
+        for layer, found in times.items():
+            _decided[keys[layer]] = _decision(layer, known, self.limits, found, place)
+        return {layer: _decided[key] for layer, key in keys.items()}
 
 
-def _decision(layer: ConvLayer, known: Sequence[Strategy], limits: Limits, times: Times) -> Decision:
-    candidates = tuple(measured(layer, each, limits, times) for each in known)
+def _decision(layer: ConvLayer, known: Sequence[Strategy], limits: Limits, times: Times, place: Place) -> Decision:
+    candidates = tuple(_with_time(forecast(layer, each, place), limits, times) for each in known)
     require_one(layer, candidates)
-    seconds = {each.strategy: each.seconds for each in candidates if not each.excluded and each.seconds is not None}
+    # Runs are disturbed and never helped: what a strategy takes when nothing is, is nearer to its lower quartile.
+    lower = {each.strategy: each.seconds_lower for each in candidates if not each.excluded}
+    seconds = {name: value for name, value in lower.items() if value is not None}
     best = min(seconds, key=seconds.__getitem__)
     chosen = next(each for each in known if each.name == best)
     return Decision(chosen, candidates, "the least measured time")
 
 
-def measured(layer: ConvLayer, candidate: Strategy, limits: Limits, times: Times) -> Candidate:
+def _with_time(candidate: Candidate, limits: Limits, times: Times) -> Candidate:
     """A strategy with what was measured of it, or why it was not tried, or may not be taken."""
-    if candidate.name not in times:
-        return Candidate(candidate.name, refusal(layer, candidate))
-    time = times[candidate.name]
-    return Candidate(
-        candidate.name,
-        limits.excess(time.scratch_bytes, lambda: time.error),
+    time = times.get(candidate.strategy)
+    if time is None:
+        return candidate
+    return replace(
+        candidate,
+        excluded=limits.over_memory(time.scratch_bytes) or limits.over_error(time.error),
         seconds=time.seconds,
         seconds_lower=time.seconds_lower,
         seconds_upper=time.seconds_upper,
+        runs=time.runs,
         scratch_bytes=time.scratch_bytes,
         error=time.error,
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,11 +50,6 @@ class Trial:
         passes = pipeline(**chosen, inference=True) if layer.frozen else pipeline(**chosen, wrt=layer.gradients)
         return Trial(layer, strategy, build(layer.alone(parameters), passes, kernels))
 
-    @property
-    def scratch_bytes(self) -> int:
-        """Most bytes that are alive at once besides operands, results and their gradients."""
-        return self.program.memory.scratch_peak
-
 
 class Bench:
     """A trial that runs, on random numbers.
@@ -63,17 +57,24 @@ class Bench:
     Args:
         trial: compiled with :func:`random_parameters`.
         arena: memory that others may use between runs; None for its own.
+        operands: (type, number) -> the operands that others of the same layer have drawn, and it draws for them.
     """
 
-    def __init__(self, trial: Trial, arena: Arena | None = None) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        arena: Arena | None = None,
+        operands: dict[tuple[TensorType, int], Array] | None = None,
+    ) -> None:
         program = trial.program
         self.trial = trial
         program.kernels.prepare(program.graphs)
         data = {name: holder.data for name, holder in program.parameters.items()}
         self._executable = Executable(program.memory, data, program.kernels, arena)
         inputs = program.graphs[0].inputs[: len(program.model.inputs)]
+        drawn = {} if operands is None else operands
         self._given = [
-            [(value, numbers(value.type, stream)) for stream, value in enumerate(values, first)]
+            [(value, _drawn(drawn, value.type, stream)) for stream, value in enumerate(values, first)]
             for first, values in ((0, inputs), (len(inputs), program.cotangents))
         ]
 
@@ -110,29 +111,18 @@ class _Given:
     requires_grad: bool = True
 
 
-@lru_cache(maxsize=8)
 def random_parameters(layer: ConvLayer, dtype: str) -> Mapping[str, _Given]:
     """A weight, and a bias if there is one: the same numbers in every element type."""
     types = {WEIGHT: layer.weight} | ({BIAS: layer.weight.with_shape(layer.weight.shape[:1])} if layer.biased else {})
     return {name: _Given(numbers(type, -1 - stream).astype(dtype)) for stream, (name, type) in enumerate(types.items())}
 
 
+def _drawn(drawn: dict[tuple[TensorType, int], Array], type: TensorType, stream: int) -> Array:
+    if (type, stream) not in drawn:
+        drawn[type, stream] = numbers(type, stream)
+    return drawn[type, stream]
+
+
 def numbers(type: TensorType, stream: int) -> Array:
     """Normally distributed numbers, the same at every call."""
     return np.random.default_rng(stream % 2**32).standard_normal(type.shape, "float32").astype(type.dtype)
-
-
-def relative_error(results: Sequence[Array], exact: Sequence[Array]) -> float | None:
-    """The largest difference of any result from the exact one, over the exact one's largest element.
-
-    None where a result or an exact one has elements that are no numbers.
-    """
-    errors = [_distance(result, other) for result, other in zip(results, exact, strict=True)]
-    return float(max(errors, default=0.0)) if np.all(np.isfinite(errors)) else None
-
-
-def _distance(result: Array, exact: Array) -> float:
-    if not (np.isfinite(result).all() and np.isfinite(exact).all()):
-        return np.inf
-    scale = np.abs(exact).max()
-    return float(np.abs(result.astype(exact.dtype) - exact).max() / (scale or 1.0))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.choosing import forget
 from support.machines import ROUND
 
 import convir
 from convir import nn
 from convir.comparison import prediction
 from convir.passes.lower_conv import STRATEGIES
-from convir.selection import auto
+from convir.selection import forecast
 
 
 class Net(nn.Module):
@@ -34,14 +35,12 @@ NAMES = ["im2col", "winograd_4x4", "auto"]
 @pytest.fixture(autouse=True)
 def machine(monkeypatch, tmp_path):
     """The same choices on every machine, and nothing measured before."""
-    for module in (prediction, auto):
+    for module in (prediction, forecast):
         monkeypatch.setattr(module, "figures_for", lambda kernels, threads, dtype: ROUND)
-    for kept in (auto.predicted, auto._decision):
-        kept.cache_clear()
+    forget()
     monkeypatch.setenv("CONVIR_CACHE_DIR", str(tmp_path))
     yield
-    for kept in (auto.predicted, auto._decision):
-        kept.cache_clear()
+    forget()
 
 
 def rows(comparison, lowering):

@@ -12,7 +12,7 @@ import convir
 from convir import nn
 from convir.comparison import prediction
 from convir.comparison.report import Roofline
-from convir.selection import auto
+from convir.selection import forecast
 from convir.selection.figures import COPIES
 from convir.selection.roofline import predict_nodes
 
@@ -43,7 +43,7 @@ def asked(monkeypatch) -> list[tuple[str, int, str]]:
         return MACHINE
 
     monkeypatch.setattr(prediction, "figures_for", figures_for)
-    monkeypatch.setattr(auto, "figures_for", figures_for)
+    monkeypatch.setattr(forecast, "figures_for", figures_for)
     return calls
 
 

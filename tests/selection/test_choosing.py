@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+from support.choosing import forget
 
 import convir
-from convir import data, nn, training, zoo
+from convir import ConvirWarning, data, nn, training, zoo
 from convir.ir import ConvirError, TensorType, UnsupportedError
 from convir.ir.ops import Conv2d
 from convir.passes.lower_conv import STRATEGIES, ConvLayer, LowerConv
 from convir.runtime import NUMPY
 from convir.selection import Auto, Limits, Measured, chooser, timing
-from convir.selection.limits import error_of
+from convir.selection.place import Place
+from convir.selection.rounding import Rounding
 from convir.selection.timing import Time
 
 
@@ -57,10 +59,15 @@ def test_a_memory_limit_changes_the_choice(round_machine):
 
 
 def test_a_bound_on_the_error_excludes_what_rounds_more(round_machine):
-    found = by_name(decided(error=1e-12 + error_of(LAYER, STRATEGIES[1], NUMPY)))
-    assert not found["im2col"].excluded
+    exact = 1e-12 + Rounding(LAYER).error(STRATEGIES[1], NUMPY)
+    assert decided().chosen.name == "winograd_4x4"
+    bounded = decided(error=exact)
+    found = by_name(bounded)
     assert "more than" in found["winograd_4x4"].excluded
-    assert found["winograd_4x4"].error > 2 * found["im2col"].error
+    assert found["winograd_4x4"].error > 2 * exact
+    assert found[bounded.chosen.name].error <= exact
+    slower = [each for each in found.values() if not each.excluded and each.error is None]
+    assert all(each.predicted_seconds >= found[bounded.chosen.name].predicted_seconds for each in slower)
 
 
 def test_where_nothing_is_left_every_reason_is_given(round_machine):
@@ -165,13 +172,14 @@ def _with_all(layer, known):
     return {name: known.get(name, slow) for name in names if name != "naive"}
 
 
-def test_a_damaged_measurement_is_made_again(folder, monkeypatch):
+def test_a_damaged_measurement_is_made_again(folder, monkeypatch, round_machine):
     measured = []
     monkeypatch.setattr(timing, "measure", lambda layer, *_: measured.append(layer) or _with_all(layer, {}))
     for damage in (None, b"{", b"null", b'{"question": 1}'):
         if damage is not None:
             (file,) = folder.iterdir()
             file.write_bytes(damage)
+        forget()
         Measured(NUMPY).decide([LAYER], STRATEGIES, 1)
     assert len(measured) == 4
 
@@ -181,14 +189,14 @@ def test_times_that_cannot_be_are_measured_again(monkeypatch):
     times = _with_all(LAYER, {"im2col": Time(-1.0, 1.0, 1.0, 5, 1, 1e-3)})
     monkeypatch.setattr(timing, "measure", lambda layer, *_: measured.append(layer) or times)
     for _ in range(2):
-        timing.times_of([LAYER], STRATEGIES, NUMPY, 1)
+        timing.times_of([LAYER], STRATEGIES, Place(NUMPY))
     assert len(measured) == 2
 
 
-def test_another_number_of_threads_is_another_measurement(folder, monkeypatch):
+def test_another_number_of_threads_is_another_measurement(folder, monkeypatch, round_machine):
     monkeypatch.setattr(timing, "measure", lambda layer, *_: _with_all(layer, {}))
     for threads in (1, 2, 2):
-        timing.times_of([LAYER], STRATEGIES, NUMPY, threads)
+        timing.times_of([LAYER], STRATEGIES, Place(NUMPY, threads))
     assert len(list(folder.iterdir())) == 2
 
 
@@ -196,7 +204,7 @@ def test_timing_every_strategy_that_takes_the_layer():
     layer = ConvLayer(
         Conv2d(), TensorType((2, 4, 6, 6), "float32"), TensorType((4, 4, 3, 3), "float32"), gradients=("weight",)
     )
-    times = timing.measure(layer, STRATEGIES, NUMPY, 1)
+    times = timing.measure(layer, STRATEGIES, Place(NUMPY))
     assert set(times) == {each.name for each in STRATEGIES if not each.refuses(layer.op, layer.image, layer.weight)} - {
         "naive"
     }
@@ -260,3 +268,82 @@ def test_training_by_chosen_strategies(round_machine):
     train, test = data.digits().split(0.5)
     history = training.fit(zoo.digits_cnn(), train, test, epochs=1, conv="auto", progress=False)
     assert history.last.test_accuracy > 0.3
+
+
+@pytest.mark.parametrize("conv", ["auto", "measure"])
+def test_a_chooser_for_each_of_two_layers(conv, round_machine):
+    compiled = convir.compile(*net(), conv={"conv2d": conv, "conv2d_3": conv}, inference=True)
+    asked = {row.node: row.asked for row in compiled.lowering.rows}
+    assert asked == {"conv2d": conv, "conv2d_1": "", "conv2d_2": "", "conv2d_3": conv}
+
+
+def test_what_was_decided_stays_though_nothing_can_be_kept(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CONVIR_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    measured = []
+    times = [Time(1e-3 * (1 + len(measured)), 1e-3, 1e-3, 5, 1, 1e-7)]
+    monkeypatch.setattr(
+        timing, "measure", lambda layer, *_: measured.append(layer) or _with_all(layer, {"im2col": times[0]})
+    )
+    with pytest.warns(ConvirWarning, match="measurements cannot be kept"):
+        compiled = convir.compile(*net(), conv="measure", inference=True, tile=99)
+    count = len(measured)
+    assert [row.strategy for row in compiled.lowering.rows[:3]] == ["im2col"] * 3
+    str(compiled.explain())
+    assert len(measured) == count
+
+
+def test_a_weight_that_follows_from_constants_is_one(round_machine):
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.weight = nn.Parameter(np.ones((4, 3, 3, 3), "float32"))
+            self.scale = nn.Parameter(np.ones((4, 1, 1, 1), "float32"))
+
+        def forward(self, x):
+            return nn.functional.conv2d(x, self.weight * self.scale)
+
+    (row,) = convir.compile(Scaled(), (1, 3, 8, 8), conv="auto", inference=True).lowering.rows
+    assert row.layer.frozen
+    (row,) = convir.compile(Scaled(), (1, 3, 8, 8), conv="auto").lowering.rows
+    assert not row.layer.frozen
+
+
+def test_what_does_not_fit_the_machine_is_no_candidate(round_machine, monkeypatch):
+    needed = {each.strategy: each.scratch_bytes for each in decided().candidates if each.scratch_bytes}
+    monkeypatch.setattr("convir.selection.limits.machine_bytes", lambda: needed["im2col"] // 2)
+    forget()
+    decision = decided()
+    assert "and this machine has" in by_name(decision)["im2col"].excluded
+    assert needed[decision.chosen.name] < needed["im2col"]
+
+
+def test_one_disturbed_run_makes_nothing_hopeless():
+    class Runs:
+        def __init__(self, *seconds):
+            self.seconds = iter(seconds)
+
+        def run(self, threads):
+            return next(self.seconds)
+
+    done = []
+    benches = {"a": Runs(*[1.0] * 20), "b": Runs(5.0, 0.9, 0.9, *[0.9] * 20), "c": Runs(40.0)}
+    found = timing._by_turns(benches, 1, lambda: done.append(1))
+    assert found == {"a": [1.0] * 3, "b": [0.9] * 3, "c": [40.0]}
+    assert len(done) == 3
+
+
+def test_disturbed_times_are_not_kept(folder, monkeypatch, round_machine):
+    times = _with_all(LAYER, {"im2col": Time(2e-3, 1e-3, 9e-3, 15, 1, 1e-7)})
+    monkeypatch.setattr(timing, "measure", lambda layer, *_: times)
+    timing.times_of([LAYER], STRATEGIES, Place(NUMPY))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("limits", [{"memory_limit": np.int64(10**8)}, {"max_error": np.float32(1e-2)}])
+def test_limits_may_be_numbers_of_numpys(limits, round_machine):
+    convir.compile(*net(), conv="auto", **limits)
+
+
+def test_limits_that_a_pipeline_ignores_are_named():
+    with pytest.raises(ConvirError, match="so memory_limit= would be ignored"):
+        convir.compile(*net(), passes=convir.pipeline(), memory_limit=10)

@@ -95,8 +95,8 @@ def named(choice: str | Strategy, known: Sequence[Strategy]) -> Strategy:
         return choice
     if choice in CHOOSERS:
         raise UnsupportedError(
-            f"conv={choice!r} is for convir.compile(), which knows the backend and the machine; a pipeline takes the "
-            f"chooser itself: convir.selection.chooser({choice!r}, backend)"
+            f"conv={choice!r} is for convir.compile(), which knows the backend; a pipeline takes the chooser itself: "
+            f"convir.selection.chooser({choice!r}, backend='numpy')"
         )
     for candidate in known:
         if candidate.name == choice:
@@ -225,7 +225,7 @@ def _decisions(
     """What each chooser decides about the layers that it is asked about, each once."""
     found: dict[tuple[Chooser, ConvLayer], Decision] = {}
     for chooser in {each: None for each in asked.values() if isinstance(each, Chooser)}:
-        layers = list(dict.fromkeys(each.layer for each in convolutions if asked.get(each.name) is chooser))
+        layers = list(dict.fromkeys(each.layer for each in convolutions if asked.get(each.name) == chooser))
         found |= {(chooser, layer): made for layer, made in chooser.decide(layers, known, threads).items()}
     return found
 

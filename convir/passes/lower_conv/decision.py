@@ -23,6 +23,7 @@ class Candidate:
         seconds: median of measured runs; None where it was not measured.
         seconds_lower: their lower quartile.
         seconds_upper: their upper quartile.
+        runs: how many runs counted; a few where the first were hopeless, none where it was not measured.
         scratch_bytes: most bytes that it needs at once besides operands and results; None where it was not planned.
         error: relative error on random data against float64; None where it was not measured.
     """
@@ -34,6 +35,7 @@ class Candidate:
     seconds: float | None = None
     seconds_lower: float | None = None
     seconds_upper: float | None = None
+    runs: int = 0
     scratch_bytes: int | None = None
     error: float | None = None
 

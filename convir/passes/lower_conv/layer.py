@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convir.ir import Builder, Graph, Node, TensorType
-from convir.ir.ops import Constant, Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
+from convir.ir.ops import Conv2d, Conv2dGradInput, Conv2dGradWeight, ConvOp
 from convir.passes.cost import Cost
 from convir.passes.cost.activation import epilogue
 from convir.passes.lower_conv.layout import TO_CHWN, TO_NCHW
@@ -45,7 +45,7 @@ class ConvLayer:
 
         Args:
             nodes: one convolution of the model, see :attr:`convir.ir.Node.origin`.
-            constants: names of the values that :class:`~convir.ir.ops.Constant` makes.
+            constants: names of the values that are computed before anything runs, see :func:`constants`.
         """
         first = nodes[0]
         image, weight = operands(first)
@@ -134,8 +134,9 @@ def operands(node: Node) -> tuple[TensorType, TensorType]:
 
 
 def constants(graph: Graph) -> frozenset[str]:
-    """Names of the values that constants make."""
-    return frozenset(node.name for node in graph.nodes if isinstance(node.op, Constant))
+    """Names of the values that depend on no input and no parameter: they are computed before anything runs."""
+    live = graph.depends_on(value.name for value in (*graph.inputs, *graph.params))
+    return frozenset(value.name for node in graph.nodes for value in node.outputs if value.name not in live)
 
 
 def _forward(op: Any) -> Conv2d:

@@ -19,7 +19,7 @@ from convir.passes.lower_conv.layer import WEIGHT, ConvLayer
 from convir.passes.lower_conv.parts import Parts
 from convir.passes.lower_conv.strategy import Strategy
 from convir.passes.manager import Pass
-from convir.passes.memory import plan_memory
+from convir.passes.memory import MemoryPlan, plan_memory
 from convir.passes.rewrite import rewrite, sweep
 from convir.passes.split import split
 
@@ -90,8 +90,7 @@ def stated(
     Raises:
         UnsupportedError: the strategy refuses the layer.
     """
-    graphs = executed(strategy, layer, after)
-    plan = plan_memory(graphs, kernels, _own_values(layer))
+    plan = planned(strategy, layer, kernels, after)
     return Statement(
         strategy.name,
         layer,
@@ -100,8 +99,15 @@ def stated(
         strategy.error_bound(layer, unit_roundoff(layer.image.dtype)),
         plan.scratch_peak,
         plan.peak_bytes,
-        Work.total(work_of(node) for graph in graphs for node in graph.nodes).bytes_moved,
+        Work.total(work_of(node) for graph in plan.graphs for node in graph.nodes).bytes_moved,
     )
+
+
+def planned(
+    strategy: Strategy, layer: ConvLayer, kernels: Kernels | None = None, after: Sequence[Pass] = ()
+) -> MemoryPlan:
+    """The memory plan of the graphs that :func:`executed` gives, with the arguments of :func:`stated`."""
+    return plan_memory(executed(strategy, layer, after), kernels, _own_values(layer))
 
 
 def total_cost(strategy: Strategy, layer: ConvLayer) -> Cost:

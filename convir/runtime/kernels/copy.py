@@ -14,7 +14,7 @@ WIDEST = 512
 
 
 def copied(target: Array, source: Array) -> Step:
-    """``target[...] = source``, of arrays of one shape and type.
+    """``target[...] = source``, of arrays of one shape.
 
     NumPy has a loop for the innermost axis and walks over the others, which takes 7 ns a row: as long as copying 100
     bytes. Where the ends of both arrays' rows lie apart, a short row becomes one element of so many bytes, and
@@ -23,7 +23,7 @@ def copied(target: Array, source: Array) -> Step:
     """
     run, axes = _row(target, source)
     width = run * target.itemsize
-    if run <= 1 or width > WIDEST or axes == target.ndim:
+    if run <= 1 or width > WIDEST or axes == target.ndim or target.dtype != source.dtype:
         return partial(np.copyto, target, source)
     return partial(np.copyto, _wide(target, axes, run), _wide(source, axes, run))
 

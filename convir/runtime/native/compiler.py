@@ -46,6 +46,11 @@ class Job:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
+def compilers() -> str:
+    """What compiled code depends on besides its source."""
+    return f"{identity()} {_versions()}"
+
+
 @cache
 def _versions() -> str:
     """Everything that takes part in compiling."""

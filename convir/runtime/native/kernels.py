@@ -20,6 +20,7 @@ from convir.runtime.kernels import Array, Step
 from convir.runtime.kernels.loss import require_classes
 from convir.runtime.lanes import LaneSet, Row
 from convir.runtime.native import build, vectors
+from convir.runtime.native.compiler import compilers
 from convir.runtime.native.entries import entries
 from convir.runtime.native.fallback import numpy_step, warn
 from convir.runtime.native.lanes import NativeLanes
@@ -52,6 +53,7 @@ class NumbaKernels:
     """Nodes that loops can say run as machine code, the others by NumPy."""
 
     name = "numba"
+    build = compilers()
     conv: Preferences = (("winograd_4x4", winograd_compiled), ("direct", always))
     fuses = True
     #: Some 25 microseconds: helpers that have just run look for the next lane before they sleep.
