@@ -168,7 +168,7 @@ class Compiled:
         """How each convolution is computed, what else there is, what refuses it, and why; prints as a table.
 
         Times that were not measured are predicted from a few figures of this machine, which are measured when first
-        asked for (a second) and kept on disk.
+        asked for (a second or a few) and kept on disk.
         """
         return explain(self.program)
 

@@ -265,7 +265,7 @@ def _train(parser: Parser) -> None:
 
 
 def _cache(parser: Parser) -> None:
-    parser.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled again")
+    parser.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled and measured again")
 
 
 _Option = Callable[[Parser], None]
@@ -286,5 +286,5 @@ _COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], Any], str, Sequence[_O
         "train on the handwritten digits that come along",
         (_optional_model, _running, _train, _json),
     ),
-    "cache": (cache, "machine code that the numba backend keeps on disk", (_cache, _json)),
+    "cache": (cache, "machine code and measurements that are kept on disk", (_cache, _json)),
 }

@@ -1,4 +1,4 @@
-"""Measuring a machine's figures: about half a second, once."""
+"""Measuring a machine's figures: a second or a few, once."""
 
 from __future__ import annotations
 
