@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from support.choosing import forget
@@ -10,7 +11,7 @@ from support.machines import ROUND
 
 import convir
 from convir import nn
-from convir.comparison import prediction
+from convir.comparison import alone, prediction
 from convir.passes.lower_conv import STRATEGIES
 from convir.selection import forecast
 
@@ -70,6 +71,18 @@ def test_a_layer_alone_is_that_of_the_strategy_that_computes_it_in_the_net():
             same = rows(found, row.chosen[0])[layer]
             assert (row.error, row.allocated_bytes) == (same.error, same.allocated_bytes)
             assert row.scratch_bytes == same.scratch_bytes
+
+
+def test_nobody_chooses_anew_for_a_layer_alone_and_one_strategy_is_measured_once(monkeypatch):
+    made = []
+    whole = alone.contender
+    monkeypatch.setattr(alone, "contender", lambda name, *others: made.append(name) or whole(name, *others))
+    found = convir.compare(Net(), SHAPE, lowerings=[*NAMES, "direct"], repeats=1, threads=1)
+    expected = Counter()
+    for layer in ("wide", "large", "point"):
+        by = {name: rows(found, name)[layer] for name in found.lowerings}
+        expected.update({row.chosen[0] if row.chosen else row.computed_by or name for name, row in by.items()})
+    assert Counter(made) == expected
 
 
 def test_a_layer_is_compared_under_every_strategy_and_auto():

@@ -206,6 +206,10 @@ def test_the_graphs_are_the_lowerings_own_with_gradients_if_the_comparison_has_t
     layer = comparison.convolutions["second"]
     assert [node.op.name for node in graphs.lowered(layer, "naive", False).nodes].count("conv2d") == 1
     assert "im2col" in [node.op.name for node in graphs.lowered(layer, "im2col", False).nodes]
+    folded = graphs.lowered(layer, "winograd_2x2", False, inference=True)
+    live = graphs.lowered(layer, "winograd_2x2", False)
+    assert "winograd_weight" in [node.op.name for node in live.nodes]
+    assert "winograd_weight" not in [node.op.name for node in folded.nodes]
     joint = graphs.lowered(layer, "naive", True)
     assert {"conv2d", "conv2d_grad_input", "conv2d_grad_weight"} <= {node.op.name for node in joint.nodes}
 
@@ -255,6 +259,13 @@ def test_how_it_ran_and_what_is_missing_is_said(comparison, drawn):
     folded = parsed(make_page(replace(comparison, inference=True)))
     assert facts(folded)["Run"] == "forward, parameters folded"
     assert "weights" in headings(folded.one("section", id="whole"))
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_what_is_drawn_is_folded_where_the_comparison_was(drawn, inference):
+    layer = convir.conv_layer(2, 4, 3, 6)
+    make_page(convir.compare_layer(layer, lowerings=["winograd_2x2"], repeats=1, threads=1, inference=inference))
+    assert ["= winograd_weight(" in dot for dot in drawn] == [not inference]
 
 
 def test_a_layer_by_itself_is_shown_once(drawn):

@@ -101,6 +101,8 @@ def test_what_is_far_slower_lies_at_the_edge_and_presses_nothing_together():
     marks = plot(page, "Time").one("g", "marks").all("path", "mark")
     far = [mark.attributes["data-t"] for mark in marks if "far" in mark.classes]
     assert far == ["naive, size 1: 9 s", "naive, size 2: 20 s"]
+    lines = plot(page, "Time").one("g", "marks").children
+    assert [len(line.all("polyline")) for line in lines if line.attributes["data-s"] == "2"] == [0]
     assert "far beyond the axis" in page.one("section", id="sweep").text
     assert "far beyond" not in parsed(make_sweep_page(made({"a": times["a"]}))).text
 
