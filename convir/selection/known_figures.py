@@ -25,7 +25,7 @@ _VERSION = 3
 
 @lru_cache(maxsize=16)
 def figures_for(kernels: KernelSet, threads: int, dtype: str) -> Figures:
-    """What this machine can do with a backend: from memory, from the cache on disk, or measured now, in a second or a few.
+    """What this machine can do with a backend: remembered, kept on disk, or measured now, in a second or a few.
 
     Args:
         kernels: the backend.
