@@ -20,7 +20,7 @@ from convir.comparison.progress import Progress
 from convir.comparison.report import ComparisonRow
 from convir.comparison.settings import passes
 from convir.runtime import executable
-from convir.selection.trial import relative_error
+from convir.selection.rounding import relative_error
 
 
 class Net(nn.Module):

@@ -20,7 +20,7 @@ from convir.comparison.problem import LayerProblem, ModelProblem
 from convir.comparison.progress import Progress
 from convir.comparison.settings import checked_settings, passes
 from convir.runtime import executable
-from convir.selection.trial import relative_error
+from convir.selection.rounding import relative_error
 
 LAYER = convir.conv_layer(2, 3, 3, 6, batch=8)
 MACS = 8 * 3 * 36 * 2 * 9
