@@ -56,7 +56,7 @@ def _layer(layer: Any, args: Namespace) -> Any:
 def _sweep(layer: Any, args: Namespace) -> Any:
     from convir.comparison import sweep
 
-    if args.plot:
+    if args.plot is not None:
         raise UnsupportedError("--plot draws one comparison, and a --sweep is several: write a page of it with --html")
     _require_writable(args)
     note(f"comparing {layer} by {args.sweep} ...")
@@ -125,15 +125,15 @@ def _require_writable(args: Namespace) -> None:
     from convir.comparison.page import require_page
     from convir.comparison.plot import require_plottable
 
-    if args.plot:
+    if args.plot is not None:
         require_plottable(args.plot)
-    if args.html:
+    if args.html is not None:
         require_page(args.html)
 
 
 def _drawn(report: Any, args: Namespace) -> Any:
-    if args.plot:
+    if args.plot is not None:
         note(f"plot: {report.plot(args.plot)}")
-    if args.html:
+    if args.html is not None:
         note(f"page: {report.to_html(args.html)}")
     return report

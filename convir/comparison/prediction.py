@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from convir.comparison.contender import Contender, origin_of
 from convir.comparison.report import Roofline
 from convir.ir import Graph, Node
+from convir.runtime import machine_bytes
 from convir.selection import Figures, figures_for
 from convir.selection.roofline import predict_nodes
 
@@ -15,9 +16,13 @@ def predicted_seconds(contender: Contender) -> Mapping[str | None, float | None]
     """Layer, or None for all of them, -> the seconds that a run is expected to take, before anything runs.
 
     Each lowered node counts for the layer that it computes a part of, transforms of parameters too where they are
-    executed. None for what runs Python of which nothing is known, such as the loop nest.
+    executed. None for what runs Python of which nothing is known, such as the loop nest; nothing for what does not
+    fit the machine.
     """
-    program, figures = contender.compiled.program, _figures(contender)
+    program = contender.compiled.program
+    if program.memory.peak_bytes > machine_bytes():
+        return {}
+    figures = _figures(contender)
     layers: dict[str, list[Node]] = {}
     for node in (node for graph in program.graphs for node in graph.nodes):
         layers.setdefault(origin_of(node), []).append(node)

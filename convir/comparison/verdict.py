@@ -32,7 +32,32 @@ def verdict(comparison: Comparison) -> str:
     best = _leader(comparison)
     if len(comparison.totals) == 1:
         return f"{best.lowering} takes {time_of(best)}; there is nothing to compare it with."
-    return " ".join(_sentences(best, comparison))
+    return " ".join([*_sentences(best, comparison), *disturbances(comparison)])
+
+
+#: Times of the prediction from which on it was not the work that took it.
+_STALLED = 5.0
+
+
+def disturbances(comparison: Comparison) -> Iterator[str]:
+    """A warning where what ran takes so much longer than predicted that something else must have taken the time.
+
+    Threads of BLAS that wait for each other on a busy machine lose whole slices of time; the medians of such runs agree
+    with each other, and say nothing.
+    """
+    slow = [row.lowering for row in comparison.totals if row.runs > 1 and _stalls(row)]
+    if not slow:
+        return
+    take = "take" if len(slow) > 1 else "takes"
+    hint = "with threads=1 (--threads 1), or when nothing else runs" if comparison.threads > 1 else "on a quiet machine"
+    yield (
+        f"But {listed(slow)} {take} more than {_STALLED:.0f} times what is predicted, as if other programs had the "
+        f"CPUs: compare again {hint}."
+    )
+
+
+def _stalls(row: ComparisonRow) -> bool:
+    return row.predicted_seconds is not None and row.seconds > _STALLED * row.predicted_seconds + 1e-3
 
 
 def _leader(comparison: Comparison) -> ComparisonRow:

@@ -72,7 +72,21 @@ def over_machine(plan: MemoryPlan) -> str:
 
 
 def require_one(layer: ConvLayer, candidates: Sequence[Candidate]) -> None:
-    """Raise UnsupportedError where all are excluded."""
-    if all(each.excluded for each in candidates):
-        reasons = "; ".join(f"{each.strategy} {each.excluded}" for each in candidates)
-        raise UnsupportedError(f"no strategy is left for {layer}: {reasons}")
+    """Raise UnsupportedError where all are excluded, with the one that came nearest to each limit."""
+    if not all(each.excluded for each in candidates):
+        return
+    scratch = min((each for each in candidates if each.scratch_bytes is not None), key=_scratch, default=None)
+    error = min((each for each in candidates if each.error is not None), key=_error, default=None)
+    nearest = list(dict.fromkeys(each for each in (scratch, error) if each is not None)) or candidates
+    reasons = "; ".join(f"{each.strategy} {each.excluded}" for each in nearest)
+    raise UnsupportedError(
+        f"no strategy is left for {layer}: {reasons}; allow more, or ask for smaller tiles of the batch with tile="
+    )
+
+
+def _error(candidate: Candidate) -> float:
+    return candidate.error or 0.0
+
+
+def _scratch(candidate: Candidate) -> int:
+    return candidate.scratch_bytes or 0

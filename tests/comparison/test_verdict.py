@@ -120,3 +120,11 @@ def test_without_convolution_nothing_is_faster():
 
 def test_an_extrapolated_winner_is_marked():
     assert "a is the fastest, ~1.00 ms" in verdict([replace(row("a", 1e-3), extrapolated_from=1), row("b", 1.0)])
+
+
+def test_times_that_the_work_does_not_take_are_doubted():
+    rows = [row("a", 30e-3, predicted_seconds=1e-3), row("b", 2e-3, predicted_seconds=1e-3), row("c", 9e-3)]
+    said = verdict(rows)
+    assert "But a takes more than 5 times what is predicted, as if other programs had the CPUs: compare again" in said
+    assert "doubt" not in verdict(rows[1:])
+    assert "But" not in verdict(rows[1:])

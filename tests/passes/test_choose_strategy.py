@@ -162,7 +162,7 @@ def test_a_name_with_the_characters_of_a_pattern_is_a_name():
     [
         ({"tail": "naive"}, "conv= names tail, but the convolutions are: conv2d, conv2d_1, head, stem"),
         ({"features.*": "naive", 3: "naive"}, r"conv= names 3, features\.\*, but the convolutions are"),
-        ({"": "naive"}, "conv= names , but the convolutions are"),
+        ({"": "naive"}, "conv= names '', but the convolutions are"),
         (
             {"c*": "naive", "head": "direct", "conv2d_1": "direct"},
             r"conv= names conv2d_1, but .* fits \(conv2d_1\) has a key before it, c\*, .*: put conv2d_1 before",

@@ -102,7 +102,8 @@ def named(choice: str | Strategy, known: Sequence[Strategy]) -> Strategy:
         if candidate.name == choice:
             return candidate
     names = ", ".join(candidate.name for candidate in known)
-    raise UnsupportedError(f"unknown lowering strategy {choice!r} for conv2d; there are: {names}")
+    others = " and ".join(CHOOSERS)
+    raise UnsupportedError(f"unknown lowering strategy {choice!r} for conv2d; there are: {names}; {others} choose one")
 
 
 #: ``pays(op, image, weight)``, with the NCHW type of the image and the OIHW type of the weight: whether a strategy is
@@ -235,7 +236,7 @@ def _matches(keys: Sequence[str], origins: Sequence[str]) -> dict[str, str]:
     fitting = {key: [origin for origin in origins if _fits(key, origin)] for key in keys}
     useless = [key for key, fits in fitting.items() if not fits]
     if useless:
-        listed, there = ", ".join(sorted(map(str, useless))), ", ".join(sorted(origins)) or "none"
+        listed, there = ", ".join(sorted(str(key) or "''" for key in useless)), ", ".join(sorted(origins)) or "none"
         raise UnsupportedError(f"conv= names {listed}, but the convolutions are: {there}")
     first = {origin: key for key in reversed(keys) for origin in fitting[key]}
     for key, fits in fitting.items():
