@@ -192,7 +192,7 @@ def test_a_loss_of_one_s_own_with_several_outputs():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_after_the_first_call_no_array_is_allocated(threads, monkeypatch):
-    """What is left is NumPy's own, of a fixed size a thread: it does not grow with the batch."""
+    """What is left is NumPy's own, of a bounded size a thread, whatever the batch."""
     monkeypatch.setenv("CONVIR_NUM_THREADS", str(threads))
     peaks = []
     for size in (64, 256):
@@ -208,11 +208,9 @@ def test_after_the_first_call_no_array_is_allocated(threads, monkeypatch):
         tracemalloc.stop()
         assert after - before < 2000
         peaks.append(peak - before)
-    small, large = peaks
-    # A convolution's result takes 256 KiB at least, in the smaller batch too.
-    assert max(small, large) < 150_000 * threads
-    # Whether two threads hold their buffers at the same moment is chance.
-    assert threads > 1 or abs(small - large) < 2000
+    # NumPy's iterators have a buffer of 8192 numbers for each of three operands where rows are short; which ones do
+    # depends on the shapes. A convolution's result takes 256 KiB at least, in the smaller batch too.
+    assert max(peaks) < (3 * 8192 * 4 + 4000) * threads
 
 
 def test_a_loss_that_is_not_finite_leaves_the_parameters_alone():
