@@ -17,8 +17,8 @@ MOST_VECTORS = 4
 STATEMENTS = 64
 #: Reduced axes up to this long together are written out.
 UNROLLED = 9
-#: Within a thousandth of the fewest cycles is as few: the model counts turns of loops, not where memory lies.
-EQUAL = 1.001
+#: Within a fiftieth of the fewest cycles is as few: the model is not better than that.
+EQUAL = 1.02
 
 
 def choose_schedule(nest: Nest, processor: Processor, itemsize: int, floats: frozenset[str]) -> Schedule:
@@ -34,26 +34,29 @@ def choose_schedule(nest: Nest, processor: Processor, itemsize: int, floats: fro
     model = CycleModel(nest, processor, itemsize)
     cycles = [model.cycles(each) for each in candidates]
     equal = [each for each, number in zip(candidates, cycles, strict=True) if number <= EQUAL * min(cycles)]
-    # Among equals the one with more sums, then with more vectors side by side: it reads memory in fewer, longer runs.
-    return max(equal, key=lambda each: (prod(each.blocks.values()), each.blocks.get(each.vector, 1)))
+    # Among equals the one with more sums; then with two vectors side by side, which fill a line; then what fetches less.
+    return max(
+        equal,
+        key=lambda each: (prod(each.blocks.values()), min(2, each.blocks.get(each.vector, 1)), -model.fetched(each)),
+    )
 
 
 def _candidates(nest: Nest, processor: Processor, itemsize: int, floats: frozenset[str]) -> Iterator[Schedule]:
-    yield _schedule(nest, "", 1, {})
+    yield from _schedules(nest, "", 1, {})
     names = [axis.name for axis in nest.axes]
     lanes = processor.vector_bytes // itemsize
     vectors = [*(name for name in names if _across_points(nest, name, floats))]
     vectors += [axis.name for axis in nest.reduced if _across_reduction(nest, axis.name, floats)]
     for vector in vectors:
-        width = _width(lanes, nest.extent(vector))
+        width = _width(lanes, nest.extent(vector), whole=nest.accumulates and vector in names)
         if width:
             for blocks in _blocks(nest, vector, width, processor):
-                yield _schedule(nest, vector, width, blocks)
+                yield from _schedules(nest, vector, width, blocks)
 
 
-def _width(lanes: int, extent: int) -> int:
-    """The widest vector that fits into the axis; 0 where none does."""
-    while lanes > extent:
+def _width(lanes: int, extent: int, whole: bool) -> int:
+    """The widest vector that fits into the axis, ``whole``: again and again up to its end; 0 where none does."""
+    while lanes > extent or (whole and extent % lanes):
         lanes //= 2
     return lanes if lanes >= 2 else 0
 
@@ -99,15 +102,18 @@ def _blocks(nest: Nest, vector: str, width: int, processor: Processor) -> Iterat
                 yield {**dict.fromkeys(limits, 1), **dict(zip(names, counts, strict=True))}
 
 
-def _schedule(nest: Nest, vector: str, width: int, blocks: Blocks) -> Schedule:
+def _schedules(nest: Nest, vector: str, width: int, blocks: Blocks) -> Iterator[Schedule]:
+    """The blocked axes innermost, or those that are not; the vector axis always is."""
     names = [axis.name for axis in nest.axes]
-    last = sorted(
+    apart = sorted(
         (name for name in names if blocks.get(name, 1) > 1 and name != vector), key=lambda name: -blocks[name]
     )
-    order = [name for name in names if name not in last and (name != vector or name not in names)]
-    order = [name for name in order if name != vector] + last + [name for name in names if name == vector]
+    others = [name for name in names if name not in apart and name != vector]
+    last = [name for name in names if name == vector]
     block = tuple((name, count) for name, count in blocks.items() if count > 1)
-    return Schedule(tuple(order), vector, width, block, _unrolled(nest, vector, prod(blocks.values())))
+    unrolled = _unrolled(nest, vector, prod(blocks.values()))
+    for order in dict.fromkeys(((*others, *apart, *last), (*apart, *others, *last))):
+        yield Schedule(order, vector, width, block, unrolled)
 
 
 def _unrolled(nest: Nest, vector: str, points: int) -> tuple[str, ...]:

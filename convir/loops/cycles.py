@@ -4,7 +4,7 @@ The core multiplies and adds two vectors a cycle and loads two; a sum in a regis
 term four cycles later. So a good block has enough sums to hide that, few enough to fit the
 registers, and shares its loads between them: on a machine with 16 registers of 8 lanes, 6 filters
 by 16 pixels (the shape of the BLIS micro-kernel for such machines; Van Zee and van de Geijn, *BLIS*,
-ACM TOMS 2015). What does not fit the first cache comes from the second, 32 bytes a cycle.
+ACM TOMS 2015). Meanwhile what does not stay in a cache is fetched from beyond it, see :mod:`convir.loops.traffic`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from convir.loops.affine import Affine
 from convir.loops.expr import Apply, Expr, Load, Reduce, loads
 from convir.loops.nest import Nest
 from convir.loops.schedule import Processor, Schedule
+from convir.loops.traffic import Traffic
 
 #: Operations and loads that the core starts in a cycle, and cycles until a sum can be added to again.
 PER_CYCLE, LATENCY = 2, 4
 #: Cycles for a scalar call of the mathematics library (exp and the like), a horizontal sum, and a loop's turn.
 CALL, ACROSS, TURN = 20, 8, 1
-#: Cycles for a register too many: stored and loaded again.
-SPILL = 2
-#: Bytes that the second cache delivers in a cycle, and of a cache line.
-SECOND_CACHE_BYTES, LINE = 32, 64
+#: Cycles for a register too many: a sum is stored and loaded again before it can be added to.
+SPILL = 8
+#: Bytes that the second cache, the third and the memory deliver in a cycle.
+SECOND_CACHE_BYTES, THIRD_CACHE_BYTES, MEMORY_BYTES = 32, 20, 7
+#: Computing and fetching go on side by side, but where they take equally long, each waits for the other now and then:
+#: they are added up as a norm of this power, which is the longer one where one is much longer.
+OVERLAP = 4
 
 _CALLS = ("exp", "log", "tanh")
 
@@ -45,20 +49,30 @@ class CycleModel:
     def __init__(self, nest: Nest, processor: Processor, itemsize: int) -> None:
         self.nest, self.processor, self.itemsize = nest, processor, itemsize
         self.reductions = {part for part in nest.parts() if isinstance(part, Reduce)}
+        self.traffic = Traffic(nest, itemsize)
 
     def cycles(self, schedule: Schedule) -> float:
         """Cycles of the whole nest."""
-        return sum(turns * (TURN + self._block(schedule, blocks)) for blocks, turns in self._turns(schedule))
+        core = sum(turns * (TURN + self._block(schedule, blocks)) for blocks, turns in self._turns(schedule))
+        return (core**OVERLAP + sum(cycles**OVERLAP for cycles in self._fetching(schedule))) ** (1 / OVERLAP)
+
+    def fetched(self, schedule: Schedule) -> float:
+        """Bytes that reductions fetch from beyond the first cache."""
+        return self.traffic.beyond(schedule, (self.processor.l1_bytes,))[0]
+
+    def _fetching(self, schedule: Schedule) -> list[float]:
+        """Cycles until everything has come that reductions read, from each cache and from memory."""
+        own = self.processor
+        fetched = self.traffic.beyond(schedule, (own.l1_bytes, own.l2_bytes, own.l3_bytes))
+        rates = (SECOND_CACHE_BYTES, THIRD_CACHE_BYTES, MEMORY_BYTES)
+        return [number / rate for number, rate in zip(fetched, rates, strict=True)]
 
     def _turns(self, schedule: Schedule) -> Iterator[tuple[Blocks, int]]:
         """Every size of block with how often it is computed."""
         spans = []
         for axis in self.nest.axes:
             count = schedule.blocks.get(axis.name, 1)
-            if axis.name == schedule.vector:
-                spans.append([(axis.name, count, ceil(axis.extent / (count * schedule.width)))])
-                continue
-            whole, rest = divmod(axis.extent, count)
+            whole, rest = divmod(ceil(axis.extent / self._lanes(schedule, axis.name)), count)
             spans.append([(axis.name, count, whole), *([(axis.name, rest, 1)] if rest else [])])
         for choice in product(*spans):
             yield {name: count for name, count, _ in choice}, prod(turns for _, _, turns in choice)
@@ -86,48 +100,19 @@ class CycleModel:
         # Points are written in the order of the loops: what varies fastest is needed again and again.
         inner = next((axis for axis in reversed(schedule.order) if blocks[axis] > 1), "")
         kept = sum(_distinct(load.offset, blocks) for load in read if load.offset.coefficient(inner))
-        spilled = max(0, points + kept + 1 - self.processor.vector_registers)
-        fetched = self._fetched(reduction, schedule, blocks) / SECOND_CACHE_BYTES
-        return max(operations / PER_CYCLE, loaded / PER_CYCLE, LATENCY, fetched) + SPILL * spilled
+        carried = sum(self._carried(load.offset, reduction, schedule, blocks) for load in read)
+        spilled = max(0, points + kept + carried + 1 - self.processor.vector_registers)
+        return max(operations / PER_CYCLE, loaded / PER_CYCLE, LATENCY) + SPILL * spilled
 
-    def _fetched(self, reduction: Reduce, schedule: Schedule, blocks: Blocks) -> float:
-        """Bytes a step that come from the second cache; none where all that a block reads fits the first."""
-        bytes_a_step, footprint = 0.0, 0.0
-        for load in loads(reduction.body):
-            own = self._streams(load, reduction, schedule, blocks) * self._bytes(load, schedule, blocks)
-            steps = (
-                self.nest.extent(axis) / self._lanes(schedule, axis)
-                for axis in reduction.axes
-                if load.offset.coefficient(axis)
-            )
-            bytes_a_step += own
-            footprint += own * prod(steps)
-        return bytes_a_step if footprint > self.processor.l1_bytes else 0.0
-
-    def _bytes(self, load: Load, schedule: Schedule, blocks: Blocks) -> int:
-        """Bytes of one run of memory in a step: a number, a vector of a reduction, or lines of a block's vectors."""
-        if not load.offset.coefficient(schedule.vector):
-            return self.itemsize
-        vector = schedule.width * self.itemsize
-        if schedule.vector not in blocks:
-            return vector
-        return -(-vector * blocks[schedule.vector] // LINE) * LINE
-
-    def _streams(self, load: Load, reduction: Reduce, schedule: Schedule, blocks: Blocks) -> int:
-        """How many runs of memory a block reads; points that lie further along one run are none of their own."""
-        return prod(
-            count
-            for axis, count in blocks.items()
-            if axis != schedule.vector
-            and load.offset.coefficient(axis)
-            and not self._along(load, axis, count, reduction)
-        )
-
-    def _along(self, load: Load, axis: str, count: int, reduction: Reduce) -> bool:
-        """Whether the reduction passes by where the block's other points along ``axis`` read."""
-        reach = abs(load.offset.coefficient(axis)) * (count - 1)
-        steps = ((abs(load.offset.coefficient(inner)), self.nest.extent(inner)) for inner in reduction.axes)
-        return any(step and reach % step == 0 and reach < step * extent for step, extent in steps)
+    def _carried(self, offset: Affine, reduction: Reduce, schedule: Schedule, blocks: Blocks) -> int:
+        """Vectors of a reduction along memory that the next turn reads again: the compiler keeps them in registers."""
+        if schedule.vector not in reduction.axes:
+            return 0
+        step = schedule.width * offset.coefficient(schedule.vector)
+        places = {0}
+        for axis, count in blocks.items():
+            places = {place + offset.coefficient(axis) * point for place in places for point in range(count)}
+        return sum(1 for place in places if step and place - step in places)
 
     @staticmethod
     def _lanes(schedule: Schedule, axis: str) -> int:

@@ -66,7 +66,7 @@ def _emit(
     """Write a part with the schedules that suit it best; returns them, each with the cycles that its nest takes."""
     if isinstance(part, Together):
         with out.loop(part.axis.name, 0, part.axis.extent):
-            chosen = [each for nest in part.nests for each in _emit(nest, processor, itemsize, floats, out)]
+            chosen = [each for inner in part.parts for each in _emit(inner, processor, itemsize, floats, out)]
         return [(schedule, cycles * part.axis.extent) for schedule, cycles in chosen]
     nest = simplified(part)
     schedule = choose_schedule(nest, processor, itemsize, floats)

@@ -61,6 +61,11 @@ class Nest:
         """Names of what is loaded or stored."""
         return self.loaded() | {store.operand for store in self.stores}
 
+    @property
+    def accumulates(self) -> bool:
+        """Whether it reads what it writes: then no point may be computed twice."""
+        return not self.loaded().isdisjoint(store.operand for store in self.stores)
+
     def moved(self, move: Callable[[Affine], Affine]) -> Nest:
         """The same with every index expression changed."""
         stores = (Store(s.operand, move(s.offset), moved(s.value, move)) for s in self.stores)
@@ -78,24 +83,37 @@ class Nest:
 
 @dataclass(frozen=True)
 class Together:
-    """``for axis: nests``: for each point of one axis, nests one after the other.
+    """``for axis: parts``: for each point of one axis, nests and other such loops one after the other.
 
     Attributes:
         axis: the shared loop; the nests' indices use it, and none of them has it.
-        nests: what runs inside.
+        parts: what runs inside.
     """
 
     axis: Axis
-    nests: tuple[Nest, ...]
+    parts: tuple[Nest | Together, ...]
 
     def __post_init__(self) -> None:
         inner = {axis.name for nest in self.nests for axis in (*nest.axes, *nest.reduced)}
         if self.axis.name in inner:
             raise ConvirError(f"the shared loop over {self.axis.name} has a loop of that name inside")
 
+    @property
+    def nests(self) -> tuple[Nest, ...]:
+        """All nests inside."""
+        return tuple(nest for part in self.parts for nest in _nests(part))
+
     def operands(self) -> set[str]:
         """Names of what is loaded or stored."""
         return {name for nest in self.nests for name in nest.operands()}
+
+
+#: What a program is made of.
+Part = Nest | Together
+
+
+def _nests(part: Part) -> tuple[Nest, ...]:
+    return part.nests if isinstance(part, Together) else (part,)
 
 
 @dataclass(frozen=True)
@@ -107,13 +125,13 @@ class Program:
         temporaries: name -> type of what is written and read by the nests only.
     """
 
-    parts: tuple[Nest | Together, ...]
+    parts: tuple[Part, ...]
     temporaries: tuple[tuple[str, TensorType], ...] = ()
 
     @property
     def nests(self) -> tuple[Nest, ...]:
         """All nests, those in shared loops too."""
-        return tuple(nest for part in self.parts for nest in (part.nests if isinstance(part, Together) else (part,)))
+        return tuple(nest for part in self.parts for nest in _nests(part))
 
 
 def simplified(nest: Nest) -> Nest:

@@ -47,9 +47,11 @@ class Processor:
         vector_registers: how many there are.
         l1_bytes: size of the first-level data cache.
         l2_bytes: size of the second-level cache of one core.
+        l3_bytes: one core's share of the third-level cache.
     """
 
     vector_bytes: int = 32
     vector_registers: int = 16
     l1_bytes: int = 32 * 1024
     l2_bytes: int = 512 * 1024
+    l3_bytes: int = 4 * 1024 * 1024

@@ -30,12 +30,28 @@ def test_the_whole_function():
             """Relu()"""
             input_in = float32s(addresses[0], 20)  # f32[2,10]
             out0 = float32s(addresses[1], 20)  # f32[2,10]
-            # loops j; vector j by 8; block none; unrolled none
-            for j_ in range(0, 20, 8):
-                j = min(j_, 12)
-                t0 = load8(input_in, j)
-                store8(out0, j, maximum(t0, splat8(real(0.0))))
+            # loops j; vector j by 8; block j x 2; unrolled none
+            j = 0
+            t0 = load8(input_in, j)
+            store8(out0, j, maximum(t0, splat8(real(0.0))))
+            t1 = load8(input_in, j + 8)
+            store8(out0, j + 8, maximum(t1, splat8(real(0.0))))
+            j = 12
+            t0 = load8(input_in, j)
+            store8(out0, j, maximum(t0, splat8(real(0.0))))
         '''
+    )
+
+
+def test_the_last_vector_begins_early_enough():
+    """Points are computed twice rather than one by one."""
+    assert written(ops.Neg(), [(20,)], Schedule(("j",), "j", 8)) == textwrap.dedent(
+        """\
+        for j_ in range(0, 20, 8):
+            j = min(j_, 12)
+            t0 = load8(input_in, j)
+            store8(out0, j, (-t0))
+        """
     )
 
 

@@ -106,7 +106,7 @@ def test_machine_code_computes_the_same(dtype, data):
 
 
 #: What only some ways of lowering a convolution make: their regions are drawn in ``test_blocks``, if they have any.
-_STEMS = (".depthwise", ".shift", ".winograd")
+_STEMS = (".depthwise", ".im2col_matmul", ".shift", ".winograd")
 OF_OTHER_LOWERINGS = {op for op in LOOPS if op.__module__.endswith(_STEMS) or op.name == "slice2d_grad"}
 
 

@@ -7,49 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.generated import PROCESSORS, function_of, operands_of, program_of, run_on, run_plain
-from support.graphs import assert_close
 from support.loop_cases import LOOP_OPS, SPECIAL, loop_cases, samples_of, types_of
-from support.loop_interpreter import interpret_program
+from support.loop_checks import TOLERANCE, assert_plain, assert_written_down
 from support.schedules import schedules
 
 from convir.ir import OPS, TensorType, ops
 from convir.loops import LOOPS, program_for
 from convir.runtime import evaluate
 
-TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
-
 on_every_op = pytest.mark.parametrize("op_type", LOOP_OPS, ids=lambda op: op.name)
 on_every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
-
-
-def assert_written_down(op, arrays) -> None:
-    """The nests, point by point, equal the NumPy kernel."""
-    types = types_of(arrays)
-    program = program_of(op, types)
-    if program is None:
-        return
-    given, made = operands_of(op, types)
-    memory = {operand.name: array.reshape(-1) for operand, array in zip(given, arrays, strict=True)}
-    memory |= {operand.name: np.full(operand.type.size, np.nan) for operand in made}
-    with np.errstate(all="ignore"):
-        found = interpret_program(program, memory)
-    expected = evaluate(op, arrays)
-    made_arrays = [found[o.name].reshape(o.type.shape).astype(o.type.dtype) for o in made]
-    assert_close(made_arrays, expected, TOLERANCE[expected[0].dtype.name])
-
-
-def assert_plain(op, arrays, processor=PROCESSORS["avx2"], schedule=None) -> None:
-    """The generated source, run as plain Python, equals the NumPy kernel."""
-    types = types_of(arrays)
-    if program_of(op, types) is None:
-        return
-    expected = evaluate(op, arrays)
-    function = function_of(op, types, processor, schedule)
-    try:
-        assert_close(run_on(function, arrays, run_plain), expected, TOLERANCE[expected[0].dtype.name])
-    except Exception as error:
-        error.add_note(function.source)
-        raise
 
 
 def test_rules_are_for_ops_that_exist():

@@ -41,9 +41,10 @@ def test_lenet5_on_16_registers_of_8_lanes():
 
 
 def test_lenet5_on_32_registers():
+    """At least as many sums as hide the latency; more where they save something."""
     for work in (CONV1, CONV2, FC1):
         points = prod(chosen(*work, processor=PROCESSORS["avx512"]).blocks.values())
-        assert 20 <= points <= 30
+        assert 12 <= points <= 30
         assert chosen(*work, processor=PROCESSORS["avx512"]).width == 16
 
 

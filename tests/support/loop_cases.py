@@ -133,6 +133,13 @@ def _shifted(draw: Draw, op_type: type[Op], array: Array) -> Case:
     return op, [image, array(*kernel, filters, channels // groups), *bias]
 
 
+def _im2col_matmul(draw: Draw, op_type: type[Op], array: Array) -> Case:
+    op, (image, weight, *bias) = _conv(draw, ops.Conv2dDirect, array)
+    window = {"stride": op.stride, "dilation": op.dilation, "groups": op.groups}
+    channels, columns = draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 7, 8, 17, 40, 300]))
+    return op_type(**window, channels=channels, columns=columns, activation=op.activation), [image, weight, *bias]
+
+
 def _flip(draw: Draw, op_type: type[Op], array: Array) -> Case:
     groups = draw(st.integers(1, 3))
     return op_type(groups), [array(groups * draw(few), draw(few), draw(few), draw(few))]
@@ -225,6 +232,7 @@ _MAKERS: dict[type[Op], Callable[[Draw, type[Op], Array], Case]] = {
     ops.MatMul: _matmul,
     **dict.fromkeys((ops.Conv2dDirect, ops.Conv2dDirectGradWeight), _conv),
     **dict.fromkeys((ops.DepthwiseConv2d, ops.DepthwiseConv2dGradWeight), _depthwise),
+    ops.Im2colMatMul: _im2col_matmul,
     **dict.fromkeys((ops.ShiftedMatMul, ops.ShiftedMatMulGradWeight), _shifted),
     ops.FlipWeight: _flip,
     **dict.fromkeys((ops.Dilate2d, ops.Slice2d), _strided),

@@ -9,6 +9,7 @@ import numpy as np
 from convir.loops import Nest, Program
 from convir.loops.affine import Affine
 from convir.loops.expr import Apply, Expr, Index, Load, Number, Reduce
+from convir.loops.nest import Part
 
 #: NumPy's functions with the names that expressions use.
 FUNCTIONS = {
@@ -36,13 +37,18 @@ def interpret_program(program: Program, memory: Mapping[str, np.ndarray]) -> dic
     arrays = {name: np.array(array, np.float64) for name, array in memory.items()}
     arrays.update((name, np.full(type.size, np.nan)) for name, type in program.temporaries)
     for part in program.parts:
-        if isinstance(part, Nest):
-            _interpret_nest(part, arrays, {})
-            continue
-        for place in range(part.axis.extent):
-            for nest in part.nests:
-                _interpret_nest(nest, arrays, {part.axis.name: place})
+        _interpret(part, arrays, {})
     return arrays
+
+
+def _interpret(part: Part, arrays: dict[str, np.ndarray], outer: Mapping[str, int]) -> None:
+    """A nest, or shared loops turn by turn; ``outer`` are the loops around it."""
+    if isinstance(part, Nest):
+        _interpret_nest(part, arrays, outer)
+        return
+    for place in range(part.axis.extent):
+        for inner in part.parts:
+            _interpret(inner, arrays, {**outer, part.axis.name: place})
 
 
 def _interpret_nest(nest: Nest, arrays: dict[str, np.ndarray], outer: Mapping[str, int]) -> None:

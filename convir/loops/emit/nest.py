@@ -49,6 +49,11 @@ def _require_fit(nest: Nest, schedule: Schedule) -> None:
         points = schedule.blocks.get(axis, 1) * lanes
         if not 1 <= points <= nest.extent(axis):
             raise ConvirError(f"the schedule computes {points} points of axis {axis} together, of {nest.extent(axis)}")
+        if nest.accumulates and nest.extent(axis) % lanes and axis in axes:
+            raise ConvirError(
+                f"the schedule computes points of axis {axis} twice, with vectors of {lanes} of {nest.extent(axis)}, "
+                f"and the nest reads what it writes"
+            )
 
 
 @dataclass(frozen=True)
@@ -104,10 +109,12 @@ class _NestWriter:
         extent, count = self.extents[axis], self.schedule.blocks.get(axis, 1)
         lanes = self.schedule.width if axis == self.schedule.vector else 1
         rest = extent % (count * lanes)
-        if lanes > 1 or not rest:
+        fewer = -(-rest // lanes)
+        if not rest or fewer == count:
             return [_Span(0, extent, count, lanes, overlaps=bool(rest))]
-        whole = [_Span(0, extent - rest, count, 1)] if extent > rest else []
-        return [*whole, _Span(extent - rest, extent, rest, 1)]
+        whole = [_Span(0, extent - rest, count, lanes)] if extent > rest else []
+        # The last vectors begin early enough to end in time, and compute some points again.
+        return [*whole, _Span(extent - fewer * lanes, extent, fewer, lanes)]
 
     def _block(self, points: list[Point]) -> None:
         """All stores of the points that are computed together."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from convir.ir import Node, Op, TensorType
 from convir.ir.ops import Region
 from convir.loops.fuse import fused, with_names
-from convir.loops.nest import Program
+from convir.loops.nest import Program, Together
 from convir.loops.registry import Operand, identifier, loops, program_for
 
 
@@ -32,7 +32,7 @@ def one_by_one(op: Region, operands: Sequence[Operand], results: Sequence[Operan
             temporaries[operand.name] = operand.type
         read, made = ([places[value.name] for value in values] for values in (node.inputs, node.outputs))
         program = _program(node.op, read, made)
-        if program is None:
+        if program is None or any(isinstance(part, Together) for part in program.parts):
             return None
         own = {name: f"{node.name}#{name}" for name, _ in program.temporaries}
         temporaries |= {own[name]: type for name, type in program.temporaries}

@@ -53,7 +53,8 @@ def processor(features: Mapping[str, bool], caches: Path) -> Processor:
     size, registers = next((shape for name, shape in _VECTORS.items() if name in present), _PLAIN)
     usual = Processor()
     sizes = cache_sizes(caches)
-    return Processor(size, registers, sizes.get(1, usual.l1_bytes), sizes.get(2, usual.l2_bytes))
+    third = sizes[3] // sharers(caches).get(3, 1) if 3 in sizes else usual.l3_bytes
+    return Processor(size, registers, sizes.get(1, usual.l1_bytes), sizes.get(2, usual.l2_bytes), third)
 
 
 def has_fma(features: Mapping[str, bool]) -> bool:
@@ -70,6 +71,17 @@ def cache_sizes(caches: Path) -> dict[int, int]:
             match = re.fullmatch(r"([0-9]+)([KMG]?)", size)
             if match and kind != "Instruction" and int(match[1]):
                 found[int(level)] = int(match[1]) * _UNITS[match[2]]
+    return found
+
+
+def sharers(caches: Path) -> dict[int, int]:
+    """Level -> how many of the machine's CPUs share a cache, such as 4 for ``0-1,8-9``."""
+    found: dict[int, int] = {}
+    for index in sorted(caches.glob("index[0-9]*")):
+        with suppress(OSError, ValueError):
+            level, cpus = ((index / name).read_text("ascii").strip() for name in ("level", "shared_cpu_list"))
+            ends = [[int(cpu) for cpu in part.split("-")] for part in cpus.split(",")]
+            found[int(level)] = sum(end[-1] - end[0] + 1 for end in ends)
     return found
 
 
