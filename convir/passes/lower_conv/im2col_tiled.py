@@ -19,6 +19,11 @@ Where it pays, with NumPy: where the patch matrix is far larger than the caches.
 columns: with 512 channels and a 3x3 kernel the default budget has room for 14, and the forward, which reads the
 whole weight for each 14, takes twice as long; with a budget of 2 MiB a tenth longer.
 
+Compiled, the patches of a block are as few bytes, and where all terms of a sum leave room for too few columns, some
+channels are added at a time, in sums of at most 256 columns of all filters beside them. Rows that are read with a
+stride, or that are shorter than a vector, become runs of memory in the patches: there it is what the Numba backend
+takes, see :func:`convir.runtime.preference.tiled_compiled`. Both gradients run by NumPy.
+
 A budget for less than two columns of one group is refused (the weight gradient takes half of it for what a block
 adds).
 """
