@@ -10,9 +10,12 @@ from convir.loops.cycles import Blocks, CycleModel
 from convir.loops.expr import Expr, Index, Load, Reduce, walk
 from convir.loops.nest import Nest
 from convir.loops.schedule import Processor, Schedule
+from convir.loops.traffic import LINE
 
 #: Vectors along one axis that are computed together, at most.
 MOST_VECTORS = 4
+#: The first cache of most processors has at least so many ways of so many bytes.
+WAYS, WAY_BYTES = 8, 4096
 #: Statements in the body of the innermost loop, at most.
 STATEMENTS = 64
 #: Reduced axes up to this long together are written out.
@@ -43,6 +46,7 @@ def choose_schedule(nest: Nest, processor: Processor, itemsize: int, floats: fro
 
 def _candidates(nest: Nest, processor: Processor, itemsize: int, floats: frozenset[str]) -> Iterator[Schedule]:
     yield from _schedules(nest, "", 1, {})
+    yield from _in_lines(nest, itemsize)
     names = [axis.name for axis in nest.axes]
     lanes = processor.vector_bytes // itemsize
     vectors = [*(name for name in names if _across_points(nest, name, floats))]
@@ -52,6 +56,22 @@ def _candidates(nest: Nest, processor: Processor, itemsize: int, floats: frozens
         if width:
             for blocks in _blocks(nest, vector, width, processor):
                 yield from _schedules(nest, vector, width, blocks)
+
+
+def _in_lines(nest: Nest, itemsize: int) -> Iterator[Schedule]:
+    """Copies to another order: a line of the caches is stored at a time, and lines that are read stay until used up.
+
+    Lines that lie a multiple of a way's size apart share a set, which has room for as many as there are ways.
+    """
+    if nest.reduced or len(nest.stores) != 1:
+        return
+    for axis in nest.axes:
+        steps = [offset.coefficient(axis.name) * itemsize for offset in nest.offsets()]
+        count = LINE // itemsize
+        if any(step and step % WAY_BYTES == 0 for step in steps):
+            count = min(count, WAYS)
+        if nest.stores[0].offset.coefficient(axis.name) == 1 and axis.extent >= count:
+            yield list(_schedules(nest, "", 1, {axis.name: count}))[-1]
 
 
 def _width(lanes: int, extent: int, whole: bool) -> int:

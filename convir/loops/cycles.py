@@ -57,11 +57,11 @@ class CycleModel:
         return (core**OVERLAP + sum(cycles**OVERLAP for cycles in self._fetching(schedule))) ** (1 / OVERLAP)
 
     def fetched(self, schedule: Schedule) -> float:
-        """Bytes that reductions fetch from beyond the first cache."""
+        """Bytes that come from beyond the first cache."""
         return self.traffic.beyond(schedule, (self.processor.l1_bytes,))[0]
 
     def _fetching(self, schedule: Schedule) -> list[float]:
-        """Cycles until everything has come that reductions read, from each cache and from memory."""
+        """Cycles until everything has come, from each cache and from memory."""
         own = self.processor
         fetched = self.traffic.beyond(schedule, (own.l1_bytes, own.l2_bytes, own.l3_bytes))
         rates = (SECOND_CACHE_BYTES, THIRD_CACHE_BYTES, MEMORY_BYTES)

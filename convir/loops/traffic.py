@@ -1,4 +1,4 @@
-"""How many bytes the reductions of a nest fetch from beyond a cache, under a schedule.
+"""How many bytes a nest fetches from beyond a cache, under a schedule.
 
 Loops are looked at from the innermost to the outermost. What one turn of a loop reads either stays in the cache until
 the next turn, and then only what is new has to be fetched, or every turn fetches all of its own again (the reuse
@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import ceil, gcd
 
 from convir.loops.affine import Affine
-from convir.loops.expr import Reduce, loads
+from convir.loops.expr import Load, Reduce, loads
 from convir.loops.nest import Nest
 from convir.loops.schedule import Schedule
 
@@ -32,16 +32,9 @@ class Traffic:
     def __init__(self, nest: Nest, itemsize: int) -> None:
         self.nest, self.itemsize = nest, itemsize
         self.extents = {axis.name: axis.extent for axis in (*nest.axes, *nest.reduced)}
-        reductions = [part for part in nest.parts() if isinstance(part, Reduce)]
-        # Loads that differ by a constant go through the same memory; loops around the nest stand still.
-        self.offsets = tuple(
-            {
-                (load.operand, own.terms): own
-                for part in reductions
-                for load in loads(part)
-                for own in [load.offset.without(set(load.offset.axes) - set(self.extents))]
-            }.values()
-        )
+        # Accesses that differ by a constant go through the same memory; loops around the nest stand still.
+        own = [(name, offset.without(set(offset.axes) - set(self.extents))) for name, offset in _accesses(nest)]
+        self.offsets = tuple({(name, offset.terms): offset for name, offset in own}.values())
         self._bytes = lru_cache(maxsize=None)(self._touched)
 
     def beyond(self, schedule: Schedule, caches: tuple[int, ...]) -> list[float]:
@@ -96,3 +89,12 @@ class Traffic:
             span = reach + step * (count - 1)
         # A run that may begin anywhere, in steps of a grain, lies in so many lines on average.
         return runs * (run + LINE - grain + LINE)
+
+
+def _accesses(nest: Nest) -> list[tuple[str, Affine]]:
+    """What the reductions of a nest read; of one that has none, everything that it reads and writes."""
+    reductions = [part for part in nest.parts() if isinstance(part, Reduce)]
+    if reductions:
+        return [(load.operand, load.offset) for part in reductions for load in loads(part)]
+    read = [(part.operand, part.offset) for part in nest.parts() if isinstance(part, Load)]
+    return [*read, *((store.operand, store.offset) for store in nest.stores)]
