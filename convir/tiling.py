@@ -251,9 +251,9 @@ def _chosen_size(graph: Graph, roles: BatchRoles, lanes: int) -> int:
 def _fitting(graph: Graph, roles: BatchRoles) -> int:
     """Samples of which two neighbouring steps stay in cache, or :data:`LEAST_TILE`.
 
-    One, where a sample does not fit and its rows alone fill vectors: VGG-16's first layer by itself, 3 to 64 channels of
-    224 x 224 pixels. Of one sample the model's layout is that of the loops, so nothing is transposed (4 images, Numba, one
-    thread: 15.0 milliseconds instead of 21.8).
+    One, where a sample does not fit and its rows alone fill vectors: VGG-16's first layer by itself, 3 to 64 channels
+    of 224 x 224 pixels. Of one sample the model's layout is that of the loops, so nothing is transposed (4 images,
+    Numba, one thread: 15.0 milliseconds instead of 21.8).
     """
     fitting = TILE_BYTES // _widest(graph, roles)
     if fitting == 0 and _shortest_row(graph, roles) >= LEAST_TILE:

@@ -37,10 +37,10 @@ def choose_schedule(nest: Nest, processor: Processor, itemsize: int, floats: fro
     model = CycleModel(nest, processor, itemsize)
     cycles = [model.cycles(each) for each in candidates]
     equal = [each for each, number in zip(candidates, cycles, strict=True) if number <= EQUAL * min(cycles)]
-    # Among equals the one with more sums; then with two vectors side by side, which fill a line; then what fetches less.
+    # Among equals the one with more sums; then two vectors side by side, which fill a line; then what fetches less.
     return max(
         equal,
-        key=lambda each: (prod(each.blocks.values()), min(2, each.blocks.get(each.vector, 1)), -model.fetched(each)),
+        key=lambda each: (prod(each.blocks.values()), -abs(each.blocks.get(each.vector, 1) - 2), -model.fetched(each)),
     )
 
 
@@ -59,7 +59,7 @@ def _candidates(nest: Nest, processor: Processor, itemsize: int, floats: frozens
 
 
 def _in_lines(nest: Nest, itemsize: int) -> Iterator[Schedule]:
-    """Copies to another order: a line of the caches is stored at a time, and lines that are read stay until used up.
+    """Copies to another order: a line is stored at a time, and lines that are read stay until they are used up.
 
     Lines that lie a multiple of a way's size apart share a set, which has room for as many as there are ways.
     """

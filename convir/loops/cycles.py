@@ -54,7 +54,7 @@ class CycleModel:
     def cycles(self, schedule: Schedule) -> float:
         """Cycles of the whole nest."""
         core = sum(turns * (TURN + self._block(schedule, blocks)) for blocks, turns in self._turns(schedule))
-        return (core**OVERLAP + sum(cycles**OVERLAP for cycles in self._fetching(schedule))) ** (1 / OVERLAP)
+        return float(sum(cycles**OVERLAP for cycles in (core, *self._fetching(schedule))) ** (1 / OVERLAP))
 
     def fetched(self, schedule: Schedule) -> float:
         """Bytes that come from beyond the first cache."""

@@ -9,7 +9,7 @@ from convir.ir import TensorType
 from convir.loops.affine import Affine, Axis, variable
 from convir.loops.blocks import in_blocks
 from convir.loops.expr import Expr, Index, Load, Reduce, transform, walk
-from convir.loops.nest import Nest, Program, Store, Together, simplified
+from convir.loops.nest import Nest, Part, Program, Store, Together, simplified
 
 #: Parts of an expression that is put in the place of another, counted as often as it is; more stay in memory.
 MOST_PARTS = 64
@@ -19,8 +19,11 @@ def fused(program: Program) -> Program:
     """``program`` with nests joined, and without the temporaries that nobody needs any more.
 
     An element-by-element nest goes into the one whose result it reads, or takes in the one that computes
-    its operand; a pooling runs row by row behind the convolution that makes its rows.
+    its operand; a pooling runs row by row behind the convolution that makes its rows. What goes through blocks
+    already is left as it is.
     """
+    if any(isinstance(part, Together) for part in program.parts):
+        return program
     nests = list(program.nests)
     temporaries = dict(program.temporaries)
     for name in temporaries:
@@ -36,14 +39,16 @@ def fused(program: Program) -> Program:
     return Program(tuple(parts), tuple((name, type) for name, type in temporaries.items() if name in used))
 
 
-def with_names(nest: Nest, names: Mapping[str, str]) -> Nest:
-    """``nest`` on operands called otherwise."""
+def with_names(part: Part, names: Mapping[str, str]) -> Part:
+    """``part`` on operands called otherwise."""
+    if isinstance(part, Together):
+        return replace(part, parts=tuple(with_names(inner, names) for inner in part.parts))
 
     def change(part: Expr) -> Expr | None:
         return replace(part, operand=names[part.operand]) if isinstance(part, Load) and part.operand in names else None
 
-    stores = (Store(names.get(s.operand, s.operand), s.offset, transform(s.value, change)) for s in nest.stores)
-    return replace(nest, stores=tuple(stores))
+    stores = (Store(names.get(s.operand, s.operand), s.offset, transform(s.value, change)) for s in part.stores)
+    return replace(part, stores=tuple(stores))
 
 
 def _pair(nests: Sequence[Nest], name: str) -> tuple[int, int] | None:

@@ -8,9 +8,11 @@ distances of Mattson, Gecsei, Slutz and Traiger, *Evaluation techniques for stor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from math import ceil, gcd
+from typing import NamedTuple
 
 from convir.loops.affine import Affine
 from convir.loops.expr import Load, Reduce, loads
@@ -19,6 +21,17 @@ from convir.loops.schedule import Schedule
 
 #: Bytes that come from memory together.
 LINE = 64
+
+
+class _Touched(NamedTuple):
+    """Bytes of lines that some loops read, and what fetching them costs.
+
+    Runs of memory are read faster than lines by themselves, since what comes next is fetched before it is asked for: a
+    run costs a line more than it has.
+    """
+
+    held: float
+    fetched: float
 
 
 class Traffic:
@@ -35,15 +48,15 @@ class Traffic:
         # Accesses that differ by a constant go through the same memory; loops around the nest stand still.
         own = [(name, offset.without(set(offset.axes) - set(self.extents))) for name, offset in _accesses(nest)]
         self.offsets = tuple({(name, offset.terms): offset for name, offset in own}.values())
-        self._bytes = lru_cache(maxsize=None)(self._touched)
+        self._touched = lru_cache(maxsize=None)(self._lines)
 
     def beyond(self, schedule: Schedule, caches: tuple[int, ...]) -> list[float]:
-        """Bytes that come from beyond each of these caches; none where it holds all that is read."""
+        """Bytes that come from beyond each cache, and a line more for each run; none where it holds everything."""
         levels = list(self._levels(schedule))
         return [self._fetched(levels, cache) for cache in caches]
 
-    def _levels(self, schedule: Schedule) -> Iterator[tuple[int, list[float]]]:
-        """From a block to the whole nest: turns of the loop around what was before, and what each load touches in it."""
+    def _levels(self, schedule: Schedule) -> Iterator[tuple[int, list[_Touched]]]:
+        """From a block to the whole nest: turns of the loop around what came before, and what is touched in it."""
         points = {axis: count * (schedule.width if axis == schedule.vector else 1) for axis, count in schedule.block}
         if schedule.vector:
             points.setdefault(schedule.vector, schedule.width)
@@ -55,23 +68,24 @@ class Traffic:
             counts[axis] = self.extents[axis]
             yield turns, self._all(counts)
 
-    def _fetched(self, levels: list[tuple[int, list[float]]], cache: int) -> float:
-        if sum(levels[-1][1]) <= cache:
+    @staticmethod
+    def _fetched(levels: list[tuple[int, list[_Touched]]], cache: int) -> float:
+        if _held(levels[-1][1]) <= cache:
             return 0.0
-        fetched, inside = levels[0][1], sum(levels[0][1])
-        for turns, touched in levels[1:]:
-            fetched = touched if inside <= cache else [turns * own for own in fetched]
-            inside = sum(touched)
+        fetched = [own.fetched for own in levels[0][1]]
+        for (_, inside), (turns, touched) in pairwise(levels):
+            # As far as the last turn's lines are still there, only those are fetched that it did not touch.
+            kept = _kept(_held(inside), cache)
+            growth = [all_.held / own.held for own, all_ in zip(inside, touched, strict=True)]
+            factors = [kept * new + (1 - kept) * turns for new in growth]
+            fetched = [factor * before for factor, before in zip(factors, fetched, strict=True)]
         return sum(fetched)
 
-    def _all(self, counts: Mapping[str, int]) -> list[float]:
-        return [self._bytes(offset, tuple(counts.get(axis, 1) for axis in offset.axes)) for offset in self.offsets]
+    def _all(self, counts: Mapping[str, int]) -> list[_Touched]:
+        return [self._touched(offset, tuple(counts.get(axis, 1) for axis in offset.axes)) for offset in self.offsets]
 
-    def _touched(self, offset: Affine, counts: tuple[int, ...]) -> float:
-        """Bytes of the lines that a load reads, with so many steps along each axis, and of one more for each run.
-
-        Runs of memory are read faster than lines by themselves: what comes next is fetched before it is asked for.
-        """
+    def _lines(self, offset: Affine, counts: tuple[int, ...]) -> _Touched:
+        """The lines in which the elements lie that a load reads, with so many steps along each axis."""
         steps = sorted(
             (abs(number) * self.itemsize, count, count < self.extents[axis])
             for (axis, number), count in zip(offset.terms, counts, strict=True)
@@ -88,7 +102,17 @@ class Traffic:
             runs += runs * (count - 1) * min(1.0, step / reach)
             span = reach + step * (count - 1)
         # A run that may begin anywhere, in steps of a grain, lies in so many lines on average.
-        return runs * (run + LINE - grain + LINE)
+        held = runs * (run + LINE - grain)
+        return _Touched(held, held + runs * LINE)
+
+
+def _kept(held: float, cache: int) -> float:
+    """Which part of lines stays in a cache: its sets do not fill evenly, so some go before it is full and some stay."""
+    return min(1.0, max(0.0, 2.5 - 2 * held / cache)) if cache else 0.0
+
+
+def _held(touched: Iterable[_Touched]) -> float:
+    return sum(own.held for own in touched)
 
 
 def _accesses(nest: Nest) -> list[tuple[str, Affine]]:

@@ -60,6 +60,11 @@ CASES = [
     (ops.Div(), [normal(5, 7), normal(5, 1)]),
     (ops.Log(), [np.abs(normal(21))]),
     (ops.Sqrt(), [np.abs(normal(21))]),
+    (ops.Im2colMatMul((2, 1), channels=2, columns=7, activation="relu"), [normal(2, 5, 5, 3), normal(7, 2, 3, 2)]),
+    # More terms than fill the first cache, in two parts of 19 channels and one of 2.
+    (ops.Im2colMatMul(channels=40, columns=9), [normal(40, 5, 4, 3), normal(7, 40, 4, 4), normal(7)]),
+    # A right operand that is copied block by block.
+    (ops.MatMul(activation="relu"), [normal(33, 300), normal(300, 230), normal(33, 1)]),
     (ops.Tanh(), [normal(21)]),
     (ops.TanhGrad(), [normal(21), normal(21)]),
     (ops.SigmoidGrad(), [normal(21), normal(21)]),

@@ -13,10 +13,12 @@ from support.schedules import vector_axes
 
 from convir.ir import ConvirError, Op, TensorType, ops
 from convir.ir.ops import CHWN
-from convir.loops import Processor, Schedule, write_function
+from convir.loops import Operand, Processor, Schedule, write_function
+from convir.loops.affine import Axis
 from convir.loops.choose import choose_schedule
-from convir.loops.expr import Reduce
-from convir.loops.nest import simplified
+from convir.loops.emit import Writer, emit_nest
+from convir.loops.expr import Reduce, add, mul
+from convir.loops.nest import Nest, simplified
 from convir.runtime.native.vectors import LANES
 
 
@@ -61,6 +63,27 @@ def test_neighbours_that_are_apart_share_no_vector():
     assert chosen(ops.Transpose((1, 0)), (40, 40)).vector == ""
     assert chosen(ops.MaxPool2dTaps((2, 2), kernel_size=(2, 2)), (1, 1, 8, 8)).vector in ("", "l")
     assert chosen(ops.MaxPool2dTaps((2, 2), kernel_size=(2, 2), layout=CHWN), (1, 8, 8, 16)).vector == "n"
+
+
+def test_a_copy_to_another_order_stores_lines():
+    """Sixteen numbers at a time; eight where what is read shares a set of the first cache, which has eight ways."""
+    turned = chosen(ops.Transpose((3, 0, 1, 2)), (3, 20, 20, 4))
+    assert (turned.vector, dict(turned.block), turned.order) == ("", {"n": 16}, ("n", "c"))
+    apart = chosen(ops.Transpose((1, 2, 3, 0)), (40, 4, 16, 16))
+    assert (apart.vector, dict(apart.block), apart.order) == ("", {"n": 8}, ("n", "w"))
+
+
+def test_sums_that_are_added_to_take_whole_vectors():
+    """Nothing may be added twice, as it would where the last vector begins early enough to end in time."""
+    sums = Operand("sums", TensorType((3, 20)))
+    a, b = Operand("a", TensorType((3, 5))), Operand("b", TensorType((5, 20)))
+    product = Reduce("add", ("r",), mul(a.at("i", "r"), b.at("r", "j")))
+    store = sums.store(("i", "j"), add(sums.at("i", "j"), product))
+    nest = Nest((Axis("i", 3), Axis("j", 20)), (Axis("r", 5),), (store,))
+    schedule = choose_schedule(nest, PROCESSORS["avx2"], 4, frozenset({"sums", "a", "b"}))
+    assert (schedule.vector, schedule.width) == ("j", 4)
+    with pytest.raises(ConvirError, match="points of axis j twice, with vectors of 8 of 20, and the nest reads what"):
+        emit_nest(nest, Schedule(("i", "j"), "j", 8), frozenset({"sums", "a", "b"}), Writer())
 
 
 def test_short_rows_take_narrow_vectors():

@@ -162,6 +162,27 @@ def test_tiles_are_about_as_large_as_the_cache_holds(monkeypatch, batch, threads
     assert [tile.size for tile in CASES["features"].compile(batch, threads=threads).division.tiles] == sizes
 
 
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [
+        ((16, 16), [1, 1, 1, 1]),
+        # Rows of 15 pixels do not fill the vectors of two columns of a block.
+        ((40, 15), [4]),
+    ],
+)
+def test_one_sample_is_a_tile_where_it_is_large_and_its_rows_are_long(monkeypatch, size, sizes):
+    monkeypatch.setattr(tiling, "TILE_BYTES", 4 * 4 * size[0] * size[1])
+    model = nn.Conv2d(1, 4, 3, padding=1)
+    compiled = convir.compile(model, (4, 1, *size), threads=1)
+    assert [tile.size for tile in compiled.division.tiles] == sizes
+    x = np.random.default_rng(0).standard_normal((4, 1, *size), "float32")
+    expected = convir.compile(model, (4, 1, *size), threads=1, tile=4)(x)
+    np.testing.assert_allclose(compiled(x), expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(tiling, "TILE_BYTES", 5 * 4 * size[0] * size[1])
+    fitting = convir.compile(model, (4, 1, *size), threads=1)
+    assert [tile.size for tile in fitting.division.tiles] == [4]
+
+
 @given(batch=st.integers(1, 400), lanes=st.integers(1, 5))
 def test_no_lane_has_more_than_its_share_in_whole_vectors(batch, lanes):
     graph = convir.trace(CASES["features"].model(), *CASES["features"].types(batch))

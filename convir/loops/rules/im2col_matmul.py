@@ -13,8 +13,9 @@ from convir.loops.nest import Nest, Part, Program, Together
 from convir.loops.registry import Operand, loops
 from convir.loops.rules.activation import activated
 
-#: Columns of a block: fewer do not pay for the weights that are fetched for them, more leave the first cache.
-FEWEST, MOST = 96, 256
+#: Columns of a block: with fewer than the first, channels are added in parts so that there are more; enough for what
+#: they take of the second cache; and the most, which still leave room there.
+FEWEST, ENOUGH, MOST = 96, 128, 256
 
 #: Terms that are added at a time where all are too many for a block: of six filters and a vector or two they leave
 #: room in the first cache.
@@ -26,7 +27,7 @@ WHOLE = 8
 
 @dataclass(frozen=True)
 class _Span:
-    """Equal pieces of an axis, or the smaller one that is left: ``axis`` goes over them, ``first`` is where one begins."""
+    """Equal pieces of an axis, or the smaller one that is left; ``axis`` goes over them, one begins at ``first``."""
 
     axis: Axis
     first: Affine
@@ -178,15 +179,18 @@ class _Blocks:
 
 @loops(Im2colMatMul)
 def im2col_matmul(op: Im2colMatMul, operands: Sequence[Operand], results: Sequence[Operand]) -> Program:
-    """Block of windows by block of windows: the patches of some channels at a time, and what they add."""
-    result, weight = results[0].type.shape, operands[1].type.shape
-    columns, channels = _sizes(op, weight, result)
-    sizes = replace(op, columns=columns).window_block(result)
-    blocks = _Blocks(op, tuple(operands), results[0], sizes, channels)
-    spans = (
-        list(_spans(name, *each)) for name, *each in zip(("row", "column", "sample"), result[1:], sizes, strict=True)
-    )
-    rows, across, samples = spans
+    """Block of windows by block of windows."""
+    return in_blocks(op, operands, results[0])
+
+
+def in_blocks(op: Im2colMatMul, operands: Sequence[Operand], result: Operand) -> Program:
+    """For each block of windows the patches of some channels at a time, and what they add."""
+    shape, weight = result.type.shape, operands[1].type.shape
+    columns, channels = _sizes(op, weight, shape)
+    sizes = replace(op, columns=columns).window_block(shape)
+    blocks = _Blocks(op, tuple(operands), result, sizes, channels)
+    names = ("row", "column", "sample")
+    rows, across, samples = (list(_spans(*each)) for each in zip(names, shape[1:], sizes, strict=True))
     every = [_Windows(i, j, n) for i in rows for j in across for n in samples]
     parts: list[Part] = [Together(Axis("group", op.groups), tuple(each.around(blocks.block(each)) for each in every))]
     if channels == weight[1]:
@@ -198,8 +202,8 @@ def im2col_matmul(op: Im2colMatMul, operands: Sequence[Operand], results: Sequen
 def _sizes(op: Im2colMatMul, weight: Sequence[int], result: Sequence[int]) -> tuple[int, int]:
     """Columns and channels of a block, whose patches take no more room than those of NumPy's kernel.
 
-    All channels of a group where there is room for enough columns of them. Else as many as fill the first cache, and the
-    sums of their products beside them; of few windows all, so that the weight is read once.
+    All channels of a group where there is room for enough columns of them. Else as many as fill the first cache, and
+    the sums of their products beside them; of few windows all, so that the weight is read once.
     """
     taps, total = prod(weight[2:]), prod(result[1:])
     terms = weight[1] * taps
@@ -207,12 +211,8 @@ def _sizes(op: Im2colMatMul, weight: Sequence[int], result: Sequence[int]) -> tu
     if columns >= min(FEWEST, total) or terms <= TERMS:
         return columns, weight[1]
     channels = _even(weight[1], max(1, TERMS // taps))
-    room = terms * op.columns
-    columns = room // (channels * taps)
-    if min(columns, MOST) < total:
-        columns = room // (channels * taps + weight[0] // op.groups)
-    columns = max(1, min(columns, MOST, total))
-    return columns, channels
+    room = terms * op.columns // (channels * taps)
+    return max(1, min(room, total if total <= MOST else ENOUGH)), channels
 
 
 def _even(total: int, most: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from convir.ir import Node, Op, TensorType
 from convir.ir.ops import Region
 from convir.loops.fuse import fused, with_names
-from convir.loops.nest import Program, Together
+from convir.loops.nest import Part, Program
 from convir.loops.registry import Operand, identifier, loops, program_for
 
 
@@ -23,7 +23,7 @@ def one_by_one(op: Region, operands: Sequence[Operand], results: Sequence[Operan
     given = dict(zip((*op.body.inputs, *op.body.outputs), (*operands, *results), strict=True))
     # No rule calls a temporary of its own so, and no two values are called the same.
     places = {value.name: Operand(f"{value.name}#", value.type) for value in given}
-    nests, temporaries = [], dict[str, TensorType]()
+    parts, temporaries = list[Part](), dict[str, TensorType]()
     for node in op.body.nodes:
         if node.op.view:
             places[node.name] = Operand(places[node.inputs[0].name].name, node.outputs[0].type)
@@ -32,15 +32,15 @@ def one_by_one(op: Region, operands: Sequence[Operand], results: Sequence[Operan
             temporaries[operand.name] = operand.type
         read, made = ([places[value.name] for value in values] for values in (node.inputs, node.outputs))
         program = _program(node.op, read, made)
-        if program is None or any(isinstance(part, Together) for part in program.parts):
+        if program is None:
             return None
         own = {name: f"{node.name}#{name}" for name, _ in program.temporaries}
         temporaries |= {own[name]: type for name, type in program.temporaries}
-        nests += [with_names(nest, own) for nest in program.nests]
+        parts += [with_names(part, own) for part in program.parts]
     names = {f"{value.name}#": operand.name for value, operand in given.items()}
     for name in temporaries:
         names[name] = identifier(name, names.values())
-    renamed = tuple(with_names(nest, names) for nest in nests)
+    renamed = tuple(with_names(part, names) for part in parts)
     return Program(renamed, tuple((names[name], type) for name, type in temporaries.items()))
 
 

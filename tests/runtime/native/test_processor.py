@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from convir.loops import Processor
-from convir.runtime.native.processor import cache_sizes, describe, has_fma, host, processor
+from convir.runtime.native.processor import cache_sizes, describe, has_fma, host, processor, sharers
 
 X86 = {"sse2": True, "avx": False, "avx512f": False, "fma": False}
 
@@ -49,9 +49,18 @@ def test_caches(tmp_path):
     assert processor(X86, tmp_path) == Processor(16, 16, 48 * 1024, 2 * 1024 * 1024)
 
 
+def test_of_the_third_cache_a_core_has_a_share(tmp_path):
+    write(tmp_path, 2, level=2, type="Unified", size="1M", shared_cpu_list="3")
+    write(tmp_path, 3, level=3, type="Unified", size="32M", shared_cpu_list="0-3,8-10,12")
+    assert sharers(tmp_path) == {2: 1, 3: 8}
+    assert processor(X86, tmp_path).l3_bytes == 4 * 2**20
+    (tmp_path / "index3" / "shared_cpu_list").write_text("0-x", encoding="ascii")
+    assert processor(X86, tmp_path).l3_bytes == 32 * 2**20
+
+
 def test_where_nothing_is_known_of_caches_they_are_usual(tmp_path):
     usual = Processor()
-    assert processor({}, tmp_path / "none") == Processor(16, 16, usual.l1_bytes, usual.l2_bytes)
+    assert processor({}, tmp_path / "none") == Processor(16, 16, usual.l1_bytes, usual.l2_bytes, usual.l3_bytes)
 
 
 def test_this_machine():
