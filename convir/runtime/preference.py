@@ -9,7 +9,7 @@ from convir.ir import TensorType
 from convir.ir.ops import Conv2d, ConvOp
 
 #: ``pays(op, image, weight)``, with the NCHW type of the image and the OIHW type of the weight: whether a strategy is
-#: worth using for a convolution that it takes.
+#: worth using for a convolution that it takes; asked for its gradients too, where they are computed.
 Pays = Callable[[ConvOp, TensorType, TensorType], bool]
 
 

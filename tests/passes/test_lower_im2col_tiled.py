@@ -33,9 +33,9 @@ from convir.passes.batch import PartialSum, PerSample, batch_roles
 from convir.passes.cost import Cost, work_of
 from convir.passes.differentiate import Differentiate
 from convir.passes.lower_conv import LowerConv, im2col_tiled
-from convir.passes.lower_conv.im2col_tiled import IM2COL_TILED
 from convir.passes.memory import plan_memory
 from convir.runtime import NUMPY
+from convir.runtime.preference import tiled_compiled
 
 TILED = LowerConv("im2col_tiled")
 
@@ -322,7 +322,7 @@ def test_a_net_with_its_gradients(backend):
 
 def preferred(*shapes: tuple[int, ...], op: ConvOp | None = None, **attributes) -> bool:
     """Whether it is worth preferring to direct convolution."""
-    return IM2COL_TILED.pays(op or Conv2d(**attributes), *(TensorType(shape) for shape in shapes))
+    return tiled_compiled(op or Conv2d(**attributes), *(TensorType(shape) for shape in shapes))
 
 
 def test_it_is_preferred_where_neighbours_fill_no_vector():

@@ -107,7 +107,7 @@ def named(choice: str | Strategy, known: Sequence[Strategy]) -> Strategy:
 
 
 #: ``pays(op, image, weight)``, with the NCHW type of the image and the OIHW type of the weight: whether a strategy is
-#: worth using for a convolution that it takes.
+#: worth using for a convolution that it takes; asked for its gradients too, where they are computed.
 Pays = Callable[[ConvOp, TensorType, TensorType], bool]
 
 #: What a convolution gets that nobody names a strategy for: the first of these that takes it and pays, or the last.
@@ -134,8 +134,9 @@ class _Convolution:
         return next((reason for reason in reasons if reason is not None), None)
 
     def suits(self, strategy: Strategy, pays: Pays) -> bool:
-        """Whether the strategy takes the convolution, and pays for it."""
-        return self.refusal(strategy) is None and pays(self.layer.op, self.layer.image, self.layer.weight)
+        """Whether the strategy takes the convolution, and pays for it and for those of its gradients that there are."""
+        worth = (pays(node.op, *operands(node)) for node in self.nodes if isinstance(node.op, ConvOp))
+        return self.refusal(strategy) is None and all(worth)
 
     def row(self, chosen: Strategy, asked: str = "", reason: str = "", decision: Decision | None = None) -> LoweringRow:
         """How it is computed."""
