@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convir.compiler import Program
 from convir.execution.interface import Interface
 from convir.execution.memory import TileMemory, Turn
 from convir.execution.protocol import limited
 from convir.execution.transfer import Partial
-from convir.runtime import Copy, LaneSet, Row, parallel
+from convir.runtime import Copy, Executable, LaneSet, Row, parallel
 from convir.tiling import Division
 
 Array = NDArray[Any]
@@ -98,8 +99,9 @@ def _chained(half: int, division: Division, memory: TileMemory, interface: Inter
 
     def row(turn: Turn) -> Row:
         size = division.tiles[turn.first].size
+        saved = _saved(half, division.programs[size], turn.executable)
         copies = [
-            _copy(transfer.array(turn.executable, size), slot, size, division)
+            _copy(transfer.array(turn.executable, size), slot, size, division, saved)
             for slot, transfer in enumerate((*incoming, *outgoing))
         ]
         into, out = tuple(copies[: len(incoming)]), tuple(copies[len(incoming) :])
@@ -109,6 +111,14 @@ def _chained(half: int, division: Division, memory: TileMemory, interface: Inter
     return division.program.kernels.lanes(rows)
 
 
-def _copy(array: Array, slot: int, size: int, division: Division) -> Copy:
+def _saved(half: int, program: Program, executable: Executable) -> set[int]:
+    """Where the forward leaves what the backward reads."""
+    if half == 1 or program.backward is None:
+        return set()
+    return {executable.arrays[value.name].ctypes.data for value in program.backward.inputs}
+
+
+def _copy(array: Array, slot: int, size: int, division: Division, saved: Set[int]) -> Copy:
     """A tile of ``size`` samples; from tile to tile there are as many bytes as the first has."""
-    return Copy(array, slot, array.nbytes // size * division.tiles.size)
+    stride = array.nbytes // size * division.tiles.size
+    return Copy(array, slot, stride, lasting=array.ctypes.data in saved)

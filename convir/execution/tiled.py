@@ -13,6 +13,7 @@ from convir.execution.interface import Interface, backward_interface, forward_in
 from convir.execution.lanes import lanes_for
 from convir.execution.memory import MemoryPerLane, MemoryPerTile, TileMemory
 from convir.execution.protocol import read_only
+from convir.execution.results import Results
 from convir.execution.transfer import Partial
 from convir.passes.batch import BatchRoles
 from convir.profiling import Part
@@ -54,6 +55,7 @@ class TiledHalf:
     def __init__(self, number: int, division: Division, memory: TileMemory, interface: Interface) -> None:
         self._tiles, self._memory, self._interface = division.tiles, memory, interface
         self._lanes = lanes_for(number, division, memory, interface)
+        self._results = Results(interface.values)
         every = enumerate(interface.outgoing)
         self._partial = [(place, transfer) for place, transfer in every if isinstance(transfer, Partial)]
 
@@ -75,17 +77,14 @@ class TiledHalf:
 
     def run_into_new(self, incoming: Sequence[Array]) -> tuple[Array, ...]:
         """The same in new arrays."""
-        outgoing = self._empty()
+        outgoing = self._results.new()
         self._run(incoming, outgoing)
         return outgoing
 
     @cached_property
     def _kept(self) -> tuple[Array, ...]:
         """Where the whole batch's is put together; made when it is first asked for."""
-        return self._empty()
-
-    def _empty(self) -> tuple[Array, ...]:
-        return tuple([np.empty(value.type.shape, value.type.dtype) for value in self._interface.values])
+        return self._results.new()
 
     def _run(self, incoming: Sequence[Array], outgoing: Sequence[Array]) -> None:
         self._lanes.run(incoming, outgoing)

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from convir.execution.protocol import limited, read_only
+from convir.execution.results import Results
 from convir.ir import Value
 from convir.runtime import Executable
 from convir.tiling import Division
@@ -55,6 +56,7 @@ class WholeHalf:
     ) -> None:
         self._number, self._executable, self._limit = number, executable, limit
         self._places = [executable.read(value) for value in incoming]
+        self._results = Results(outgoing)
         self.views = tuple(read_only(executable.read(value)) for value in outgoing)
 
     def load(self, incoming: Sequence[Array]) -> None:
@@ -71,4 +73,4 @@ class WholeHalf:
 
     def run_into_new(self, incoming: Sequence[Array]) -> tuple[Array, ...]:
         """The same, copied."""
-        return tuple([view.copy() for view in self.run(incoming)])
+        return self._results.copies(self.run(incoming))

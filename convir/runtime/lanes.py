@@ -10,7 +10,7 @@ from convir.runtime.kernel_set import BoundStep
 from convir.runtime.kernels import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Copy:
     """A tile's part of one of the caller's arrays, and where it lives while the tile runs.
 
@@ -18,11 +18,13 @@ class Copy:
         array: where it lives.
         slot: which of the caller's arrays.
         stride: bytes from one tile's part of that to the next.
+        lasting: whether anything but the row's own steps looks there later.
     """
 
     array: Array
     slot: int
     stride: int
+    lasting: bool = True
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Row:
 
     Attributes:
         steps: what runs for each tile.
-        incoming: copied from the caller's arrays before.
-        outgoing: copied to the caller's arrays after.
+        incoming: copied from the caller's arrays before, or read there.
+        outgoing: copied to the caller's arrays after, or written there; these are contiguous.
         first: number of the first tile.
         count: how many tiles.
     """

@@ -204,6 +204,7 @@ class _Step:
     code: Any
     arrays: tuple[np.ndarray, ...]
     number: int = 0
+    guard: None = None
     addresses: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain as joined
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,9 +13,13 @@ from convir.runtime.lanes import Copy, Row
 from convir.runtime.native import chain
 from convir.runtime.native.crew import run_lanes
 from convir.runtime.native.entries import address_of, entries
+from convir.runtime.native.places import spared
 
 if TYPE_CHECKING:
     from convir.runtime.native.kernels import NativeStep
+
+#: Bytes of an address.
+WORD = np.dtype(np.intp).itemsize
 
 
 class NativeLanes:
@@ -30,14 +34,18 @@ class NativeLanes:
         self._run = run
         self._keep: list[object] = list(rows)
         self._counter = np.zeros(1, np.intp)
-        self._kinds = [copy.array.dtype for copy in (*rows[0][0].incoming, *rows[0][0].outgoing)]
-        self._bases = np.zeros(len(self._kinds), np.intp)
+        first = rows[0][0]
+        self._kinds = [copy.array.dtype for copy in first.incoming]
+        self._incoming = len(first.incoming)
+        self._bases = np.zeros(self._incoming + len(first.outgoing), np.intp)
         self._tiles = rows[0][-1].first + rows[0][-1].count
         self._jobs = [self._job(lane) for lane in rows]
 
     def run(self, arrays: Sequence[Array]) -> None:
-        """Run every tile once, between these arrays of the caller, which are contiguous or copied."""
-        held = [np.ascontiguousarray(array, kind) for array, kind in zip(arrays, self._kinds, strict=True)]
+        """Run every tile once, between these arrays of the caller; operands that are not contiguous are copied."""
+        results = arrays[self._incoming :]
+        held = [_readable(array, kind, results) for array, kind in zip(arrays, self._kinds, strict=False)]
+        held += results
         for slot, array in enumerate(held):
             self._bases[slot] = address_of(array)
         self._counter[0] = 0
@@ -51,15 +59,19 @@ class NativeLanes:
         return self._table([job])
 
     def _row(self, row: Row) -> Array:
-        incoming = [self._copy(copy, into_tile=True) for copy in row.incoming]
-        outgoing = [self._copy(copy, into_tile=False) for copy in row.outgoing]
+        steps = cast("Sequence[NativeStep]", row.steps)
+        direct = spared(row, steps)
+        # Copies: a profile runs the steps between the arrays that they were bound to.
+        tables = [self._table([step.addresses]) for step in steps]
+        incoming = [self._copy(copy, into_tile=True) for copy in row.incoming if copy not in direct]
+        outgoing = [self._copy(copy, into_tile=False) for copy in row.outgoing if copy not in direct]
         program = [(entries().copy, where) for where, _ in incoming]
-        for step in row.steps:
-            native = cast("NativeStep", step)
-            program.append((native.code.address, native.addresses.ctypes.data))
-            self._keep.append(native.code)
+        program += [(step.code.address, table) for step, table in zip(steps, tables, strict=True)]
         program += [(entries().copy, where) for where, _ in outgoing]
+        self._keep += [step.code for step in steps]
         patches = [patch for _, patch in joined(incoming, outgoing)]
+        for copy, words in direct.items():
+            patches += [(tables[step] + WORD * column, copy.slot, copy.stride) for step, column in words]
         made = np.zeros(chain.ROW_COLUMNS, np.intp)
         made[chain.STEPS], made[chain.PROGRAM] = len(program), self._table(program)
         made[chain.PATCHES], made[chain.PATCH_TABLE] = len(patches), self._table(patches)
@@ -70,11 +82,18 @@ class NativeLanes:
         """The addresses of a copying step, and the patch that makes one of them the caller's."""
         here = copy.array.ctypes.data
         where = self._table([(0, here, copy.array.nbytes) if into_tile else (here, 0, copy.array.nbytes)])
-        word = np.dtype(np.intp).itemsize
-        return where, (where if into_tile else where + word, copy.slot, copy.stride)
+        return where, (where if into_tile else where + WORD, copy.slot, copy.stride)
 
     def _table(self, rows: Sequence[Sequence[int] | Array]) -> int:
         """These numbers in memory that stays; returns its address."""
         made = np.array(rows, np.intp)
         self._keep.append(made)
         return int(made.ctypes.data)
+
+
+def _readable(array: Array, kind: np.dtype[Any], results: Sequence[Array]) -> Array:
+    """``array`` as compiled steps read it; a copy where that is needed, or where a result is written over it."""
+    held = np.ascontiguousarray(array, kind)
+    if not held.flags.aligned or (held is array and any(np.may_share_memory(held, result) for result in results)):
+        return held.copy()
+    return held
