@@ -168,6 +168,17 @@ def conv_layer(
     return ConvLayer(op, image, weight, biased=bool(bias))
 
 
+def checked_layer(callee: str, layer: Any) -> ConvLayer:
+    """``layer``; raises UnsupportedError where ``callee`` was given something else, such as the name of one."""
+    if isinstance(layer, ConvLayer):
+        return layer
+    name, given = (repr(layer), repr(layer)) if isinstance(layer, str) else ("name", f"a {type(layer).__name__}")
+    raise UnsupportedError(
+        f"{callee} takes a convolution, convir.conv_layer(...) by its sizes or "
+        f"convir.conv_layers(model, shape)[{name}] of a model; not {given}"
+    )
+
+
 def same_padding(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
     """The padding with which stride 1 keeps the size; raises UnsupportedError for a kernel that has no middle."""
     extents = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
