@@ -17,6 +17,7 @@ from convir.compiled import Compiled, compile
 from convir.execution import limited
 from convir.ir import Graph, Node, Value
 from convir.passes.manager import Pass
+from convir.runtime.blas import usable_threads
 
 Array = NDArray[Any]
 
@@ -71,6 +72,11 @@ class Contender:
         self.results: list[Array] = []
         self.spent = 0.0
         self._runs: list[Run] = []
+
+    @property
+    def threads(self) -> int:
+        """How many BLAS really uses: what was allowed, where it has as many and there is work for them."""
+        return usable_threads(self.compiled.division.lane_threads)
 
     @cached_property
     def strategies(self) -> Mapping[str, str]:

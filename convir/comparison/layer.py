@@ -80,7 +80,7 @@ def compared(
         roofline=ceilings(contest.entrants[0].whole),
         convolutions={RESULT: layer},
         backend=settings.backend,
-        threads=settings.threads,
+        threads=contest.threads,
         inference=settings.inference,
         left_out=(*(LeftOut(name, reason) for name, reason in refused.items()), *contest.left_out),
         layer=str(layer),

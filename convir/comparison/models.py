@@ -60,7 +60,8 @@ def compare(
         time_budget: seconds that the runs of each lowering may take. What errors are relative to comes on
             top: runs in float64, by the loop nest where ``naive`` is compared and takes a quarter of it at most.
         backend: ``numpy``, ``numba`` or ``auto``, as in :func:`convir.compile`; the float64 reference is NumPy's.
-        threads: how many threads BLAS may use; None for ``CONVIR_NUM_THREADS``, or all CPUs.
+        threads: how many threads BLAS may use; None for ``CONVIR_NUM_THREADS``, or all CPUs. :attr:`Comparison.threads`
+            says how many it used.
         inference: fold the parameters, as :func:`convir.compile` does: transforms of weights take no time then.
         progress: whether to show a bar on standard error; by default where that is a terminal.
 
@@ -90,7 +91,7 @@ def compare(
         roofline=ceilings(contest.entrants[0].whole),
         convolutions=layers,
         backend=settings.backend,
-        threads=settings.threads,
+        threads=contest.threads,
         inference=settings.inference,
         left_out=contest.left_out,
     )

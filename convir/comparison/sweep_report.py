@@ -67,7 +67,7 @@ class Sweep:
         backward: whether a run is forward and both gradients, or forward alone.
         left_out: what has no point, and why.
         backend: what ran the steps.
-        threads: how many BLAS was allowed.
+        threads: how many BLAS used, at most: see :class:`Comparison`.
         inference: whether parameters were folded.
         machine: what it was measured on.
         detail: the comparison of the layer as it was given, or else of the last value; None where that is not known.

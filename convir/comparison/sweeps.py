@@ -91,7 +91,7 @@ def _report(
         backward=same.backward,
         left_out=tuple(LeftOutAt(value, each) for value in layers for each in absent[value]),
         backend=same.backend,
-        threads=same.threads,
+        threads=max(each.threads for each in found.values()),
         inference=same.inference,
         machine=same.machine,
         detail=SweepDetail(given, same),

@@ -23,7 +23,7 @@ class Ran(Protocol):
 
     @property
     def threads(self) -> int:
-        """How many BLAS was allowed."""
+        """How many BLAS used."""
 
 
 def phase(ran: Ran) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from convir.common.table import Column, TextTable, format_bytes, format_seconds
 from convir.compiler import Program
 from convir.passes.lower_conv import STRATEGIES, Candidate, LowerConv, LoweringRow
+from convir.runtime.blas import usable_threads
 from convir.selection.forecast import forecast
 from convir.selection.place import Place
 
@@ -63,7 +64,7 @@ class Explanation:
     Attributes:
         graph: name of the model.
         backend: what runs it.
-        threads: how many threads a matrix product may use.
+        threads: how many threads a matrix product uses at most.
         choices: in the model's order; layers of one shape share a choice.
     """
 
@@ -143,7 +144,7 @@ def explain(program: Program) -> Explanation:
     for row in program.lowering.rows:
         same.setdefault((row.layer, row.strategy, row.asked, row.reason), []).append(row)
     choices = tuple(_choice(rows, program, threads) for rows in same.values())
-    return Explanation(program.model.name, program.kernels.name, threads, choices)
+    return Explanation(program.model.name, program.kernels.name, usable_threads(threads), choices)
 
 
 def _choice(rows: Sequence[LoweringRow], program: Program, threads: int) -> LayerChoice:

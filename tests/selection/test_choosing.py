@@ -1,5 +1,7 @@
 """Strategies that are chosen layer by layer: what for, within which limits, and what the user sees of it."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from support.choosing import forget
@@ -353,3 +355,12 @@ def test_limits_may_be_numbers_of_numpys(limits, round_machine):
 def test_limits_that_a_pipeline_ignores_are_named():
     with pytest.raises(ConvirError, match="so memory_limit= would be ignored"):
         convir.compile(*net(), passes=convir.pipeline(), memory_limit=10)
+
+
+def test_an_explanation_says_the_threads_that_blas_has(monkeypatch, round_machine):
+    explaining = import_module("convir.selection.explain")  # the package has a function of this name
+    monkeypatch.setattr(explaining, "usable_threads", lambda limit: min(limit, 3))
+    monkeypatch.setattr("convir.tiling.machine_cpus", lambda: 8)
+    compiled = convir.compile(nn.Conv2d(16, 16, 3), (16, 16, 34, 34), conv="auto", threads=1000, tile=99)
+    assert compiled.explain().threads == 3
+    assert "3 threads a matrix product" in str(compiled.explain())
