@@ -12,6 +12,7 @@ from convir.cli.cache import cache
 from convir.cli.compare import SWEEPS, compare
 from convir.cli.inputs import FLOATS, parse_input
 from convir.cli.sizes import (
+    byte_count,
     natural_number,
     parse_padding,
     parse_pair,
@@ -159,9 +160,10 @@ def _lowering(parser: Parser) -> None:
     )
     parser.add_argument(
         "--memory-limit",
-        type=positive_integer,
-        metavar="BYTES",
-        help="scratch that a convolution may need at once, for auto and measure",
+        type=byte_count,
+        metavar="SIZE",
+        help="scratch that a convolution may need at once, for auto and measure: bytes, or with a unit such as 64KiB, "
+        "4MiB or 1.5GiB",
     )
     parser.add_argument(
         "--max-error",
