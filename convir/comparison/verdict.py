@@ -28,7 +28,7 @@ def verdict(comparison: Comparison) -> str:
     are the decimal logarithm of their quotient.
     """
     if not comparison.has_convolution:
-        return "There is no convolution to lower: all lowerings run the same kernels, and times differ by chance."
+        return f"There is no convolution to lower, so nothing to choose: the net takes {time_of(comparison.best)}."
     best = _leader(comparison)
     if len(comparison.totals) == 1:
         return f"{best.lowering} takes {time_of(best)}; there is nothing to compare it with."
