@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from convir.common.cache import Cache
+from convir.common.cache import Cache, cache_folder
+from convir.common.lock import locked
 
 MEASURED = Cache("measurements", "measured", ".json", "measures again")
+
+
+#: Seconds for which a process waits for another one that measures, and then measures beside it.
+WAIT = 30.0
+
+
+@contextmanager
+def measuring_alone() -> Iterator[None]:
+    """No other process, and no other thread, measures meanwhile: both would find the machine slower than it is.
+
+    Who waited for it should look whether what it wants is there now.
+    """
+    with locked(cache_folder() / "measuring.lock", WAIT):
+        yield
 
 
 def load(question: dict[str, Any]) -> Any:
