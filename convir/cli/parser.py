@@ -44,7 +44,7 @@ _EXAMPLES = {
     ],
     "profile": ["profile lenet5 --input 64,1,28,28 --backend numba", "profile lenet5 --backward --conv conv1=naive"],
     "train": ["train", "train lenet5 --epochs 5 --optimizer sgd --lr 0.05 --save lenet5.npz"],
-    "cache": ["cache", "cache --clear"],
+    "cache": ["cache", "cache --measure", "cache --clear"],
 }
 
 _WITHOUT_MODEL = ("cache",)
@@ -268,7 +268,14 @@ def _train(parser: Parser) -> None:
 
 
 def _cache(parser: Parser) -> None:
-    parser.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled and measured again")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled and measured again")
+    either.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure the figures of this machine again, which predictions are made from: a second or a few each; "
+        "to be done when nothing else runs",
+    )
 
 
 _Option = Callable[[Parser], None]
