@@ -159,7 +159,7 @@ def _is_right(row: ComparisonRow, fastest: ComparisonRow) -> bool:
 
 def times(ratio: float) -> str:
     """``1.25x``, ``512x``, ``12,345x``"""
-    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
+    return f"{ratio:.2f}x" if ratio < 9.995 else f"{ratio:,.0f}x"
 
 
 def ratio(row: ComparisonRow) -> str:

@@ -39,11 +39,6 @@ def size(value: float) -> str:
     return format_bytes(int(value))
 
 
-def times(ratio: float) -> str:
-    """``1.25x``, ``12x``, ``12,345x``"""
-    return f"{ratio:.2f}x" if ratio < 9.995 else f"{ratio:,.0f}x"
-
-
 def error(value: float) -> str:
     """``1.2e-07``, and 0 where there is no difference."""
     return f"{value:.1e}" if value else "0"
