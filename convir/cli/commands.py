@@ -110,11 +110,11 @@ def compile(args: Namespace) -> Compilation:
 
 def profile(args: Namespace) -> Any:
     """The time of every step."""
-    from convir.comparison.contender import sample
+    from convir.selection.trial import numbers
 
     graph = traced(args)
     compiled = _compiled(graph, args)
-    inputs = [sample(value, index) for index, value in enumerate(graph.inputs)]
+    inputs = [numbers(value.type, index) for index, value in enumerate(graph.inputs)]
     return compiled.profile(*inputs, backward=args.backward, repeats=args.repeats)
 
 

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
 from convir.compiler import as_graph
 from convir.frontend import nn
 from convir.ir import Graph, TensorType, UnsupportedError
 from convir.ir.ops import Conv2d
 from convir.passes.lower_conv import ConvLayer
 from convir.passes.lower_conv.layer import BIAS, WEIGHT
-from convir.selection.trial import random_parameters
+from convir.selection.trial import Fixed, random_parameters
 from convir.tiling import with_batch
 
 #: A size for rows and columns, or one for each.
@@ -82,14 +80,6 @@ class LayerProblem:
     @cached_property
     def _bound(self) -> Mapping[str, Any]:
         return self.parameters or random_parameters(self.layer, self.layer.weight.dtype)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A parameter that nobody trains further."""
-
-    data: NDArray[Any]
-    requires_grad: bool = True
 
 
 def layers_of(graph: Graph) -> dict[str, LayerProblem]:

@@ -47,12 +47,3 @@ def error(value: float) -> str:
 def three_digits(value: float) -> str:
     """``0.123``, ``12.3``, ``1,230``"""
     return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
-
-
-def tick(text: str) -> str:
-    """``10 ms`` for ``10.0 ms``: ticks are round numbers."""
-    number, _, unit = text.partition(" ")
-    try:
-        return f"{float(number):g} {unit}".rstrip()
-    except ValueError:
-        return text
