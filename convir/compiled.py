@@ -165,12 +165,13 @@ class Compiled:
         return self.program.lowering
 
     def explain(self) -> Explanation:
-        """How each convolution is computed, what else there is, what refuses it, and why; prints as a table.
+        """How each convolution is computed, what else there is, what refuses it, and why; prints as tables.
 
-        Times that were not measured are predicted from a few figures of this machine, which are measured when first
-        asked for (a second or a few) and kept on disk.
+        Times are of one run of the convolution by itself, with the gradients that the model asks for; where the batch
+        is divided, of one tile. Those that were not measured are predicted from a few figures of this machine, which
+        are measured when first asked for (a second or a few) and kept on disk.
         """
-        return explain(self.program)
+        return explain(self.program, self._current.part)
 
     @property
     def memory(self) -> MemoryPlan:

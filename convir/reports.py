@@ -20,12 +20,14 @@ Model = nn.Module | Callable[..., Any] | Graph
 
 
 def estimate(model: Model, *specs: Any, conv: StrategyChoice | None = None) -> _costs.CostReport:
-    """What a model costs, before anything runs or is allocated.
+    """What a model costs, before it runs and before anything is allocated for it.
 
     Args:
         model: a module, a function of tensors, or a traced graph.
         specs: shape or TensorType of each input; a graph has its own and takes none.
         conv: the lowering that the as-lowered columns and the memory plans are for; None: that of convir.compile.
+            Who chooses chooses as there: ``measure`` runs every strategy once for each shape of which no times are
+            kept, and ``auto`` measures the figures of this machine if there are none. Neither runs the model.
 
     Returns:
         MACs, FLOPs, bytes and parameters of every node, and the bytes of the arenas that

@@ -17,7 +17,7 @@ from convir.execution import Half, execution_of, limited
 from convir.ir import ConvirError, ExecutionError, MemoryLimitError, TensorType, Value
 from convir.passes.estimate import CostReport, estimate
 from convir.passes.manager import Pass
-from convir.profiling import Profile, profile
+from convir.profiling import Part, Profile, profile
 from convir.runtime import machine_bytes
 from convir.tiling import Division
 
@@ -48,6 +48,11 @@ class Specialisation:
         self.inputs = Arguments(division.model.name, "input", division.model.inputs)
         # The thread whose forward waits for its backward.
         self._pending = 0
+
+    @property
+    def part(self) -> Part | None:
+        """The tile that reports are of; None where the batch is not divided."""
+        return self._execution.part
 
     @cached_property
     def cost(self) -> CostReport:

@@ -170,14 +170,15 @@ class Target:
         try:
             return self._in_tiles(graph, passes, roles, size)
         except ConvirError as error:
-            return self._whole(graph, passes, str(error))
+            return self._whole_instead(graph, passes, error)
 
     def _as_told(self, graph: Graph, passes: Sequence[Pass], tile: int) -> Division:
         try:
             return self._in_tiles(graph, passes, batch_roles(_analysed(graph, passes)), tile)
         except ConvirError as error:
             raise UnsupportedError(
-                f"tile={tile} asks for tiles, but {error.message}; leave tile= out to run the batch in one piece",
+                f"tile={tile} asks for tiles, but {error.message}; without tile= it runs in tiles that are chosen, or "
+                "in one piece",
                 error.where,
             ) from None
 
@@ -187,6 +188,16 @@ class Target:
         passes = _placed(passes, self.threads if lanes == 1 else 1)
         programs = {part: build(_resized(graph, roles, part), passes, self.kernels) for part in tiles.sizes}
         return Division(graph, tiles, lanes, self.threads, programs, roles, "")
+
+    def _whole_instead(self, graph: Graph, passes: Sequence[Pass], tiled: ConvirError) -> Division:
+        """The batch in one piece; where that cannot be had either, what was wrong with tiles, which come nearer.
+
+        A layer that needs too much memory in a tile needs more in the whole, where another one may be the first to.
+        """
+        try:
+            return self._whole(graph, passes, str(tiled))
+        except UnsupportedError:
+            raise tiled from None
 
     def _whole(self, graph: Graph, passes: Sequence[Pass], reason: str) -> Division:
         tiles = Tiles(_batch(graph), _batch(graph))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convir.cli.inputs import traced
-from convir.common.table import Column, TextTable, format_seconds
+from convir.common.table import Column, TextTable, format_seconds, wrapped
 from convir.ir import Graph, UnsupportedError
 from convir.passes.manager import Stage, numbered
 
@@ -64,9 +64,9 @@ class Compilation:
             parts.append(self.explanation)
         elif self.compiled.lowering.refused:
             parts.append(self.compiled.lowering)
-        parts.append(_running(self.compiled))
+        parts.append(wrapped(_running(self.compiled)))
         if self.compiled.build:
-            parts.append(self.compiled.build)
+            parts.append(wrapped(str(self.compiled.build)))
         if self.dumped:
             parts.append(f"{len(stages)} stages in {self.dumped.folder}: open {self.dumped.folder / 'index.html'}")
         return "\n\n".join(map(str, parts))
@@ -110,11 +110,11 @@ def compile(args: Namespace) -> Compilation:
 
 def profile(args: Namespace) -> Any:
     """The time of every step."""
-    from convir.comparison.contender import sample
+    from convir.selection.trial import numbers
 
     graph = traced(args)
     compiled = _compiled(graph, args)
-    inputs = [sample(value, index) for index, value in enumerate(graph.inputs)]
+    inputs = [numbers(value.type, index) for index, value in enumerate(graph.inputs)]
     return compiled.profile(*inputs, backward=args.backward, repeats=args.repeats)
 
 

@@ -17,9 +17,6 @@ SWEEPS = ("size", "batch", "kernel", "channels")
 _OF_LAYER = ("batch", "stride", "padding", "dilation", "groups")
 _OF_RUN = ("repeats", "time_budget", "threads")
 
-#: Who chooses without trying, and so competes unless lowerings are named.
-_CHOOSER = "auto"
-
 
 def compare(args: Namespace) -> Any:
     """Lowerings side by side."""
@@ -32,17 +29,14 @@ def compare(args: Namespace) -> Any:
 
 def _model(args: Namespace) -> Any:
     from convir.comparison import checked_lowerings, compare
-    from convir.comparison.problem import layers_of
-    from convir.passes.lower_conv import taking
+    from convir.comparison.models import usual_lowerings
 
     _require_writable(args)
     graph = traced(args)
-    names = _names(args)
-    if names is None:
-        names = [*taking(graph), *([_CHOOSER] if layers_of(graph) else [])]
-    names = checked_lowerings(names)
+    named = _names(args)
+    names = usual_lowerings(graph)[0] if named is None else checked_lowerings(named)
     note(f"comparing {', '.join(names)} on {graph.name} ...")
-    return _drawn(compare(graph, lowerings=names, **_run(args)), args)
+    return _drawn(compare(graph, lowerings=named, **_run(args)), args)
 
 
 def _layer(layer: Any, args: Namespace) -> Any:

@@ -12,6 +12,7 @@ from convir.cli.cache import cache
 from convir.cli.compare import SWEEPS, compare
 from convir.cli.inputs import FLOATS, parse_input
 from convir.cli.sizes import (
+    byte_count,
     natural_number,
     parse_padding,
     parse_pair,
@@ -43,7 +44,7 @@ _EXAMPLES = {
     ],
     "profile": ["profile lenet5 --input 64,1,28,28 --backend numba", "profile lenet5 --backward --conv conv1=naive"],
     "train": ["train", "train lenet5 --epochs 5 --optimizer sgd --lr 0.05 --save lenet5.npz"],
-    "cache": ["cache", "cache --clear"],
+    "cache": ["cache", "cache --measure", "cache --clear"],
 }
 
 _WITHOUT_MODEL = ("cache",)
@@ -159,9 +160,10 @@ def _lowering(parser: Parser) -> None:
     )
     parser.add_argument(
         "--memory-limit",
-        type=positive_integer,
-        metavar="BYTES",
-        help="scratch that a convolution may need at once, for auto and measure",
+        type=byte_count,
+        metavar="SIZE",
+        help="scratch that a convolution may need at once, for auto and measure: bytes, or with a unit such as 64KiB, "
+        "4MiB or 1.5GiB",
     )
     parser.add_argument(
         "--max-error",
@@ -266,7 +268,14 @@ def _train(parser: Parser) -> None:
 
 
 def _cache(parser: Parser) -> None:
-    parser.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled and measured again")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--clear", action="store_true", help="remove it; what is needed is compiled and measured again")
+    either.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure the figures of this machine again, which predictions are made from: a second or a few each; "
+        "to be done when nothing else runs",
+    )
 
 
 _Option = Callable[[Parser], None]

@@ -13,6 +13,11 @@ from convir.ir import UnsupportedError
 #: ``3``, or ``3x5`` for rows and columns.
 _PAIR = re.compile(r"([0-9]+)(?:x([0-9]+))?")
 
+_PREFIXES = "kmgt"
+
+#: Bytes, or so many of a binary unit.
+_BYTES = re.compile(rf"([0-9]+) ?b?|([0-9]+(?:\.[0-9]+)?) ?([{_PREFIXES}])ib", re.IGNORECASE)
+
 
 def positive_integer(text: str) -> int:
     """1, 2, 3, ..."""
@@ -26,6 +31,21 @@ def natural_number(text: str) -> int:
     if not re.fullmatch(r"[0-9]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not 0 or a positive integer")
     return int(text)
+
+
+def byte_count(text: str) -> int:
+    """``65536``, ``512B``, ``64KiB``, ``1.5 GiB``; raises ArgumentTypeError for anything else.
+
+    So for ``64K`` and ``64KB``: those are 64,000 to one reader and 65,536 to the next.
+    """
+    found = _BYTES.fullmatch(text.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of bytes: write such as 65536, 64KiB, 4MiB or 1.5GiB (powers of 1024; K and KB may "
+            "be either)"
+        )
+    whole, scaled, unit = found.groups()
+    return int(whole) if whole else int(float(scaled) * 1024 ** (1 + _PREFIXES.index(unit.lower())))
 
 
 def positive_number(text: str) -> float:

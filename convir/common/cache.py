@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,12 @@ class Cache:
             write_atomically(path, content)
         except OSError as error:
             self._warn(path.parent, error)
+
+    def written(self) -> Iterator[tuple[bytes, float]]:
+        """Everything that is kept, and when it was written, in seconds since the epoch."""
+        for file in sorted(self.folder.glob(f"*{self.suffix}")):
+            with suppress(OSError):  # another process may clear it
+                yield file.read_bytes(), file.stat().st_mtime
 
     def contents(self, clear: bool = False) -> CacheReport:
         """What there is, after removing it if asked: it is made anew when needed.

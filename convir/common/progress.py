@@ -51,9 +51,15 @@ class WorkProgress:
 
 
 def _bar(doing: str, total: int) -> tuple[Any, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = passing_bar(TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return bar, bar.add_task("", total=total)
+
+
+def passing_bar(*columns: Any) -> Any:
+    """A bar of Rich's on standard error, of these columns, that leaves nothing behind."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(*columns, console=Console(stderr=True), transient=True)

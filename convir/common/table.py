@@ -77,12 +77,12 @@ class TextTable:
         room = terminal_width() if width is None else width
         shown = self._columns_that_fit(room)
         widths = self._widths_that_fit(shown, room)
-        lines = [_wrapped(self.title, room)] if self.title else []
+        lines = [wrapped(self.title, room)] if self.title else []
         lines.append(self._layout(shown, widths, color))
         hidden = [column.label for index, column in enumerate(self.columns) if index not in shown]
         if hidden:
-            lines.append(_wrapped(f"(not shown at this width: {', '.join(hidden)})", room))
-        lines += [_wrapped(note, room) for note in self.notes]
+            lines.append(wrapped(f"(not shown at this width: {', '.join(hidden)})", room))
+        lines += [wrapped(note, room) for note in self.notes]
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -245,7 +245,9 @@ def _folded(text: str, width: int) -> str:
     return "\n".join([*lines, text])
 
 
-def _wrapped(line: str, width: int) -> str:
+def wrapped(line: str, width: int | None = None) -> str:
+    """``line`` on several of at most ``width`` columns, the terminal's by default; those that follow are indented."""
+    width = terminal_width() if width is None else width
     indent = line[: len(line) - len(line.lstrip())] + "  "
     return "\n".join(textwrap.wrap(line, max(width, 40), subsequent_indent=indent, break_long_words=False))
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from convir.comparison.settings import Settings
@@ -17,6 +16,8 @@ from convir.compiled import Compiled, compile
 from convir.execution import limited
 from convir.ir import Graph, Node, Value
 from convir.passes.manager import Pass
+from convir.runtime.blas import usable_threads
+from convir.selection.trial import numbers
 
 Array = NDArray[Any]
 
@@ -35,14 +36,6 @@ class Run:
 
     layers: Mapping[str, float]
     total: float
-
-
-def sample(value: Value, stream: int) -> Array:
-    """Random data for an input, the same at every call; whole numbers are 0 or 1, valid as labels and as flags."""
-    generator = np.random.default_rng(stream % 2**32)
-    if value.type.is_float:
-        return generator.standard_normal(value.type.shape).astype(value.type.dtype)
-    return generator.integers(0, 2, value.type.shape).astype(value.type.dtype)
 
 
 class Contender:
@@ -72,6 +65,11 @@ class Contender:
         self.spent = 0.0
         self._runs: list[Run] = []
 
+    @property
+    def threads(self) -> int:
+        """How many BLAS really uses: what was allowed, where it has as many and there is work for them."""
+        return usable_threads(self.compiled.division.lane_threads)
+
     @cached_property
     def strategies(self) -> Mapping[str, str]:
         """Convolution of the model -> the strategy that computes it."""
@@ -94,8 +92,8 @@ class Contender:
     @cached_property
     def operands(self) -> Operands:
         """The same random numbers for every lowering of a graph."""
-        inputs = [sample(value, index) for index, value in enumerate(self.compiled.program.model.inputs)]
-        return inputs, [sample(value, -1 - index) for index, value in enumerate(self.cotangents)]
+        inputs = [numbers(value.type, index) for index, value in enumerate(self.compiled.program.model.inputs)]
+        return inputs, [numbers(value.type, -1 - index) for index, value in enumerate(self.cotangents)]
 
     @property
     def runs(self) -> list[Run]:

@@ -41,6 +41,11 @@ class Contest:
     left_out: tuple[LeftOut, ...]
 
     @property
+    def threads(self) -> int:
+        """How many BLAS really used: what is compared is one problem, so it is the same for all."""
+        return self.entrants[0].whole.threads
+
+    @property
     def reference(self) -> str:
         """Name of the strategy that computes, in float64, what errors are relative to.
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from convir.comparison.contender import Array, Contender, Operands
-from convir.comparison.problem import Fixed
 from convir.ir import Builder, Graph, TensorType, Value
 from convir.ir.ops import Constant, Literal
 from convir.passes.manager import Pass
+from convir.selection.trial import Fixed
 
 
 def exact_results(graph: Graph, passes: Sequence[Pass], operands: Operands) -> list[Array]:

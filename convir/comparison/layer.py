@@ -8,7 +8,7 @@ from dataclasses import replace
 from convir.comparison.contest import hold, steps_of
 from convir.comparison.models import named_reference
 from convir.comparison.prediction import ceilings
-from convir.comparison.problem import LayerProblem
+from convir.comparison.problem import LayerProblem, checked_layer
 from convir.comparison.progress import Progress, progress_on
 from convir.comparison.report import Comparison, LeftOut
 from convir.comparison.rows import whole_rows
@@ -48,10 +48,11 @@ def compare_layer(
         repeats, time_budget, backend, threads, inference, progress: see :func:`convir.compare`.
 
     Raises:
-        UnsupportedError: no strategy that is named takes the layer; or see :func:`convir.compare`.
+        UnsupportedError: ``layer`` is none, no strategy that is named takes it; or see :func:`convir.compare`.
         ConvirError: ``threads`` is not a positive integer.
         MemoryLimitError: the memory plans of all strategies are larger than the machine.
     """
+    layer = checked_layer("compare_layer", layer)
     names = checked_lowerings(EVERY if lowerings is None else lowerings)
     settings = checked_settings(backward, repeats, time_budget, backend, threads, inference)
     refused = refusals(layer, names)
@@ -79,7 +80,7 @@ def compared(
         roofline=ceilings(contest.entrants[0].whole),
         convolutions={RESULT: layer},
         backend=settings.backend,
-        threads=settings.threads,
+        threads=contest.threads,
         inference=settings.inference,
         left_out=(*(LeftOut(name, reason) for name, reason in refused.items()), *contest.left_out),
         layer=str(layer),

@@ -15,8 +15,8 @@ from convir.common.files import require_writable, write_atomically
 from convir.common.table import format_bytes, format_seconds
 from convir.comparison.colors import COLORS
 from convir.comparison.report import WHOLE, Comparison, ComparisonRow
-from convir.comparison.verdict import about
-from convir.comparison.words import phase
+from convir.comparison.verdict import ratio
+from convir.comparison.words import phase, tick
 from convir.ir import UnsupportedError
 
 FORMATS = ("svg", "png", "pdf")
@@ -84,7 +84,7 @@ def _figure(comparison: Comparison) -> Any:
 
 def _time(axes: Any, comparison: Comparison) -> None:
     axes.set_xscale("log")
-    _dress(axes, "time, median and quartiles", lambda value: _plain(format_seconds(value)))
+    _dress(axes, "time, median and quartiles", lambda value: tick(format_seconds(value)))
     for lowering, color, rows, places, height in _series(comparison):
         # A layer that took no time (a view) has no place on a logarithmic axis.
         medians = [row.seconds or float("nan") for row in rows]
@@ -102,7 +102,7 @@ def _time(axes: Any, comparison: Comparison) -> None:
 
 
 def _memory(axes: Any, comparison: Comparison) -> None:
-    _dress(axes, "arena in use (pale), scratch (full)", lambda value: _plain(format_bytes(int(value))))
+    _dress(axes, "arena in use (pale), scratch (full)", lambda value: tick(format_bytes(int(value))))
     for _, color, rows, places, height in _series(comparison):
         axes.barh(places, [row.peak_bytes for row in rows], height, color=color, alpha=0.3)
         axes.barh(places, [row.scratch_bytes for row in rows], height, color=color)
@@ -159,12 +159,4 @@ def _binary_ticks(axes: Any) -> None:
 
 def _ratio(row: ComparisonRow) -> str:
     """The ratio to the best, ``~`` where a time was extrapolated."""
-    if row.ratio == 1:
-        return ""
-    return about(row) + (f"{row.ratio:.1f}x" if row.ratio < 10 else f"{row.ratio:,.0f}x")
-
-
-def _plain(text: str) -> str:
-    """``10 us`` for ``10.0 us``: ticks are round numbers. Minutes and hours have no decimals."""
-    number, *units = text.split()
-    return text if len(units) > 1 else f"{float(number):g} {units[0]}"
+    return "" if row.ratio == 1 else ratio(row)

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
 from convir.compiler import as_graph
 from convir.frontend import nn
 from convir.ir import Graph, TensorType, UnsupportedError
 from convir.ir.ops import Conv2d
 from convir.passes.lower_conv import ConvLayer
 from convir.passes.lower_conv.layer import BIAS, WEIGHT
-from convir.selection.trial import random_parameters
+from convir.selection.trial import Fixed, random_parameters
 from convir.tiling import with_batch
 
 #: A size for rows and columns, or one for each.
@@ -82,14 +80,6 @@ class LayerProblem:
     @cached_property
     def _bound(self) -> Mapping[str, Any]:
         return self.parameters or random_parameters(self.layer, self.layer.weight.dtype)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A parameter that nobody trains further."""
-
-    data: NDArray[Any]
-    requires_grad: bool = True
 
 
 def layers_of(graph: Graph) -> dict[str, LayerProblem]:
@@ -166,6 +156,17 @@ def conv_layer(
         raise UnsupportedError(f"dtype must be float32 or float64, got {dtype!r}")
     op.infer(image, weight)
     return ConvLayer(op, image, weight, biased=bool(bias))
+
+
+def checked_layer(callee: str, layer: Any) -> ConvLayer:
+    """``layer``; raises UnsupportedError where ``callee`` was given something else, such as the name of one."""
+    if isinstance(layer, ConvLayer):
+        return layer
+    name, given = (repr(layer), repr(layer)) if isinstance(layer, str) else ("name", f"a {type(layer).__name__}")
+    raise UnsupportedError(
+        f"{callee} takes a convolution, convir.conv_layer(...) by its sizes or "
+        f"convir.conv_layers(model, shape)[{name}] of a model; not {given}"
+    )
 
 
 def same_padding(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from convir.common.progress import passing_bar
+
 
 class Progress:
     """Shows nothing; the base of what does."""
@@ -60,9 +62,6 @@ def progress_on(wanted: bool | None) -> Iterator[Progress]:
 
 
 def _rich_bar() -> Any:
-    from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as RichProgress
 
-    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    return RichProgress(*columns, console=Console(stderr=True), transient=True)
+    return passing_bar(BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))

@@ -128,7 +128,7 @@ class Comparison:
         roofline: what that machine can do; None where it was not measured.
         convolutions: name of a convolution -> the problem that it is by itself.
         backend: what ran the steps.
-        threads: how many BLAS was allowed.
+        threads: how many BLAS used: those that it was allowed, where it has as many and there is work for them.
         inference: whether parameters were folded, so that what follows from them alone took no time.
         left_out: what could not be compared.
         layer: one convolution in words, where that is compared by itself, as a net of one layer; else empty.

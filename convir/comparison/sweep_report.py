@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from convir.common.table import TextTable
+from convir.common.table import TextTable, wrapped
 from convir.comparison.crossover import Crossover, crossovers, sentence
 from convir.comparison.noise import ranked
 from convir.comparison.report import Comparison, ComparisonRow, LeftOut
@@ -67,7 +67,7 @@ class Sweep:
         backward: whether a run is forward and both gradients, or forward alone.
         left_out: what has no point, and why.
         backend: what ran the steps.
-        threads: how many BLAS was allowed.
+        threads: how many BLAS used, at most: see :class:`Comparison`.
         inference: whether parameters were folded.
         machine: what it was measured on.
         detail: the comparison of the layer as it was given, or else of the last value; None where that is not known.
@@ -151,9 +151,8 @@ class Sweep:
         return write_sweep_page(self, path)
 
     def __str__(self) -> str:
-        notes = TextTable((), (), notes=self._notes())
         tables = [self.table(quantity).text() for quantity in ("time", "scratch")]
-        return "\n\n".join([*tables, "\n".join(notes.text().splitlines()[1:])])
+        return "\n\n".join([*tables, "\n".join(map(wrapped, self._notes()))])
 
     def sentences(self) -> list[str]:
         """The outcome in words: what is fastest where, the crossovers that matter, how those fared who choose.

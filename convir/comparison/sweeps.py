@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from convir.comparison.contest import steps_of
 from convir.comparison.layer import EVERY, compared, refusals
-from convir.comparison.problem import same_padding
+from convir.comparison.problem import checked_layer, same_padding
 from convir.comparison.progress import progress_on
 from convir.comparison.report import Comparison, LeftOut
 from convir.comparison.settings import checked_lowerings, checked_settings
@@ -49,11 +49,12 @@ def sweep(
         backend, threads, inference, progress: see :func:`convir.compare`.
 
     Raises:
-        UnsupportedError: nothing that can vary is called so, a value out of range, a strategy that there is not, none
-            that takes the layer; or see :func:`convir.compare`.
+        UnsupportedError: ``layer`` is none, nothing that can vary is called so, a value out of range, a strategy that
+            there is not, none that takes the layer; or see :func:`convir.compare`.
         ShapeError: a value with which sizes do not go together, such as an image smaller than the kernel.
         ConvirError: ``threads`` is not a positive integer.
     """
+    layer = checked_layer("sweep", layer)
     names = checked_lowerings(EVERY if lowerings is None else lowerings)
     settings = checked_settings(backward, repeats, time_budget, backend, threads, inference)
     layers = varied(layer, over, values)
@@ -90,7 +91,7 @@ def _report(
         backward=same.backward,
         left_out=tuple(LeftOutAt(value, each) for value in layers for each in absent[value]),
         backend=same.backend,
-        threads=same.threads,
+        threads=max(each.threads for each in found.values()),
         inference=same.inference,
         machine=same.machine,
         detail=SweepDetail(given, same),

@@ -149,8 +149,15 @@ def choices(comparison: Comparison) -> list[str]:
 
 
 def left_out(comparison: Comparison) -> list[str]:
-    """What is not compared, and why."""
-    return [f"{each.lowering} is left out: it {each.reason}." for each in comparison.left_out]
+    """What is not compared, why, and how it is."""
+    said = [f"{each.lowering} is left out: it {each.reason}." for each in comparison.left_out]
+    return [*said, _ONE_LAYER] if said and comparison.has_convolution and not comparison.layer else said
+
+
+_ONE_LAYER = (
+    "What is left out of the net may be the fastest for one of its layers: convir.compare_layer (--layer NAME) "
+    "compares all that take that one."
+)
 
 
 def _replaced(comparison: Comparison) -> list[str]:

@@ -28,7 +28,7 @@ def verdict(comparison: Comparison) -> str:
     are the decimal logarithm of their quotient.
     """
     if not comparison.has_convolution:
-        return "There is no convolution to lower: all lowerings run the same kernels, and times differ by chance."
+        return f"There is no convolution to lower, so nothing to choose: the net takes {time_of(comparison.best)}."
     best = _leader(comparison)
     if len(comparison.totals) == 1:
         return f"{best.lowering} takes {time_of(best)}; there is nothing to compare it with."
@@ -159,7 +159,7 @@ def _is_right(row: ComparisonRow, fastest: ComparisonRow) -> bool:
 
 def times(ratio: float) -> str:
     """``1.25x``, ``512x``, ``12,345x``"""
-    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:,.0f}x"
+    return f"{ratio:.2f}x" if ratio < 9.995 else f"{ratio:,.0f}x"
 
 
 def ratio(row: ComparisonRow) -> str:

@@ -23,7 +23,7 @@ class Ran(Protocol):
 
     @property
     def threads(self) -> int:
-        """How many BLAS was allowed."""
+        """How many BLAS used."""
 
 
 def phase(ran: Ran) -> str:
@@ -42,3 +42,12 @@ def engine(ran: Ran) -> str:
 def listed(names: Sequence[str]) -> str:
     """``a, b and c``"""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def tick(text: str) -> str:
+    """``10 ms`` for ``10.0 ms``: ticks are round numbers."""
+    number, _, unit = text.partition(" ")
+    try:
+        return f"{float(number):g} {unit}".rstrip()
+    except ValueError:
+        return text

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isqrt
 
 #: Multiplications for each frequency of a plane in the products with weights that sizes are weighed against: those of
 #: some 64 channels and filters. Frequencies that are not needed take these too.
@@ -84,9 +85,14 @@ def fast_size(least: int, real: bool) -> int:
 @lru_cache(maxsize=1024)
 def _factors(size: int, real: bool) -> tuple[int, int]:
     """The factors with which a full axis takes the least work; 1 and the size where one step is best."""
-    divisors = [a for a in range(1, size + 1) if size % a == 0]
-    a = min(divisors, key=lambda a: _work(size, a, size // a, real))
+    a = min(_divisors(size), key=lambda a: _work(size, a, size // a, real))
     return a, size // a
+
+
+def _divisors(size: int) -> list[int]:
+    """In ascending order. Up to the root only every number is tried: a large image has thousands of sizes to weigh."""
+    small = [a for a in range(1, isqrt(size) + 1) if size % a == 0]
+    return sorted({*small, *(size // a for a in small)})
 
 
 def _work(size: int, a: int, b: int, real: bool) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from convir.ir import TensorType
+from convir.ir import ConvirError, TensorType
 from convir.ir.ops import Conv2d
 from convir.passes.lower_conv import ConvLayer, strategy
-from convir.runtime import KernelSet
+from convir.runtime import NUMPY, KernelSet, kernels_for, thread_count
 from convir.selection import store
 from convir.selection.figures import Figures
 from convir.selection.measuring import measure_figures
@@ -21,6 +22,9 @@ from convir.selection.trial import Bench, Trial, random_parameters
 
 #: Changed when what is measured changes: figures of before are not those that predictions are made from now.
 _VERSION = 3
+
+#: What they are called on disk.
+_WHAT = "figures"
 
 
 @lru_cache(maxsize=16)
@@ -32,15 +36,85 @@ def figures_for(kernels: KernelSet, threads: int, dtype: str) -> Figures:
         threads: how many threads BLAS may use.
         dtype: element type.
     """
-    asked = Place(kernels, threads).question("figures", _VERSION, dtype=dtype)
+    asked = Place(kernels, threads).question(_WHAT, _VERSION, dtype=dtype)
     kept = _known(store.load(asked))
     if kept is not None:
         return kept
+    with store.measuring_alone():
+        # Another process may have measured them while this one waited.
+        return _known(store.load(asked)) or _measured(kernels, threads, dtype, asked)
+
+
+def _measured(kernels: KernelSet, threads: int, dtype: str, asked: dict[str, object]) -> Figures:
+    """Figures of now, which are kept."""
     found = measure_figures(threads, dtype)
     if kernels.fuses:
         found = replace(found, cycle_seconds=_cycle(kernels, found, dtype))
     store.save(asked, found.to_json())
     return found
+
+
+@dataclass(frozen=True)
+class KeptFigures:
+    """Figures of this machine that are on disk.
+
+    Attributes:
+        backend: name of the kernel set.
+        threads: how many BLAS may use.
+        dtype: element type.
+        when: seconds since the epoch.
+        figures: what was measured.
+    """
+
+    backend: str
+    threads: int
+    dtype: str
+    when: float
+    figures: Figures
+
+    def to_json(self) -> dict[str, Any]:
+        """All attributes."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        rates = f"{self.figures.peak_gflops:.3g} GFLOP/s, {self.figures.copy_gbytes[-1]:.3g} GB/s of memory"
+        when = f"{datetime.fromtimestamp(self.when):%Y-%m-%d %H:%M}"
+        return f"{self.backend}, {threads}, {self.dtype}: {rates}, measured {when}"
+
+
+def kept_figures() -> tuple[KeptFigures, ...]:
+    """The figures that predictions on this machine, by this version, are made from, in order of their names."""
+    found = []
+    for question, answer, when in store.everything(_WHAT):
+        figures = _known(answer)
+        if figures is not None and _is_of_here(question):
+            backend, threads = question["backend"][0], question["threads"][0]
+            found.append(KeptFigures(backend, threads, question["dtype"], when, figures))
+    return tuple(sorted(found, key=lambda each: (each.backend, each.threads, each.dtype)))
+
+
+def _is_of_here(question: dict[str, Any]) -> bool:
+    """Whether somebody would ask it now: of this machine, this version and this build of the backend."""
+    try:
+        place = Place(kernels_for(question["backend"][0]), question["threads"][0])
+        return bool(question == store.plain(place.question(_WHAT, _VERSION, dtype=question["dtype"])))
+    except (KeyError, IndexError, TypeError, ConvirError):  # a backend that is not installed
+        return False
+
+
+def measure_again() -> tuple[KeptFigures, ...]:
+    """Measure once more all that :func:`kept_figures` has; where there is nothing, what the usual calls need.
+
+    A process that has predicted from the figures before goes on to.
+    """
+    usual = [(NUMPY.name, threads, "float32") for threads in sorted({1, thread_count()})]
+    for backend, threads, dtype in [(each.backend, each.threads, each.dtype) for each in kept_figures()] or usual:
+        kernels = kernels_for(backend)
+        with store.measuring_alone():
+            _measured(kernels, threads, dtype, Place(kernels, threads).question(_WHAT, _VERSION, dtype=dtype))
+    figures_for.cache_clear()
+    return kept_figures()
 
 
 def _known(kept: Any) -> Figures | None:

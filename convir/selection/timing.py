@@ -74,10 +74,21 @@ def times_of(layers: Sequence[ConvLayer], known: Sequence[Strategy], place: Plac
     missing = [layer for layer in layers if layer not in found]
     with WorkProgress("measuring", sum(len(_tried(layer, known, place)) for layer in missing)) as progress:
         for layer in missing:
-            found[layer] = measure(layer, known, place, progress.advance)
-            if not any(_is_disturbed(time) for time in found[layer].values()):
-                store.save(questions[layer], {name: asdict(time) for name, time in found[layer].items()})
+            with store.measuring_alone():
+                # Another process may have measured it while this one waited.
+                again = _kept(questions[layer], layer, known, place)
+                found[layer] = again or _measured(questions[layer], layer, known, place, progress)
     return found
+
+
+def _measured(
+    asked: dict[str, object], layer: ConvLayer, known: Sequence[Strategy], place: Place, progress: WorkProgress
+) -> Times:
+    """Times of now, which are kept unless something disturbed them."""
+    times = measure(layer, known, place, progress.advance)
+    if not any(_is_disturbed(time) for time in times.values()):
+        store.save(asked, {name: asdict(time) for name, time in times.items()})
+    return times
 
 
 def measure(

@@ -104,17 +104,17 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class _Given:
-    """A parameter that is what it is."""
+class Fixed:
+    """A parameter that nobody trains further."""
 
     data: Array
     requires_grad: bool = True
 
 
-def random_parameters(layer: ConvLayer, dtype: str) -> Mapping[str, _Given]:
+def random_parameters(layer: ConvLayer, dtype: str) -> Mapping[str, Fixed]:
     """A weight, and a bias if there is one: the same numbers in every element type."""
     types = {WEIGHT: layer.weight} | ({BIAS: layer.weight.with_shape(layer.weight.shape[:1])} if layer.biased else {})
-    return {name: _Given(numbers(type, -1 - stream).astype(dtype)) for stream, (name, type) in enumerate(types.items())}
+    return {name: Fixed(numbers(type, -1 - stream).astype(dtype)) for stream, (name, type) in enumerate(types.items())}
 
 
 def _drawn(drawn: dict[tuple[TensorType, int], Array], type: TensorType, stream: int) -> Array:
@@ -124,5 +124,10 @@ def _drawn(drawn: dict[tuple[TensorType, int], Array], type: TensorType, stream:
 
 
 def numbers(type: TensorType, stream: int) -> Array:
-    """Normally distributed numbers, the same at every call."""
-    return np.random.default_rng(stream % 2**32).standard_normal(type.shape, "float32").astype(type.dtype)
+    """Random numbers, the same at every call and in every element type: normally distributed ones, or else 0 and 1.
+
+    Those are valid as labels and as flags.
+    """
+    generator = np.random.default_rng(stream % 2**32)
+    drawn = generator.standard_normal(type.shape, "float32") if type.is_float else generator.integers(0, 2, type.shape)
+    return drawn.astype(type.dtype)

@@ -277,3 +277,11 @@ def test_filters_of_the_example_file_are_trained(convir):
     from convir.cli.load import load_model
 
     assert isinstance(load_model("nets.py:make").model, nn.Module)
+
+
+def test_what_a_call_runs_is_as_wide_as_the_terminal(convir, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    out = convir("compile", "lenet5", "--input", "65,1,28,28", "--threads", "2").out
+    last = out[out.index("Backend: ") :].splitlines()
+    assert len(last) > 1
+    assert max(map(len, last)) <= 60

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
+from support.machines import ROUND
 
 import convir
 from convir import nn
@@ -201,3 +202,17 @@ def test_nothing_is_shown_unless_asked():
         assert type(shown) is Progress
     with progress_on(True) as shown:
         assert isinstance(shown, Bar)
+
+
+def test_the_threads_that_are_said_are_those_that_blas_has_and_the_work_is_for(monkeypatch):
+    monkeypatch.setattr("convir.comparison.prediction.figures_for", lambda *_: ROUND)
+    monkeypatch.setattr("convir.tiling.machine_cpus", lambda: 8)
+    monkeypatch.setattr(contender, "usable_threads", lambda limit: min(limit, 3))
+    options = {"lowerings": ["im2col"], "repeats": 1, "threads": 1000}
+    large, small = (convir.conv_layer(16, 16, 3, 32, batch=batch) for batch in (8, 1))
+    comparison = convir.compare_layer(large, **options)
+    assert comparison.threads == comparison.to_json()["threads"] == 3
+    assert "numpy, 3 threads for BLAS, the batch in one piece." in str(comparison)
+    assert convir.compare_layer(small, **options).threads == 1
+    assert convir.compare(LayerProblem(large).graph, **options).threads == 3
+    assert convir.sweep(large, "batch", [1, 8], **options).threads == 3

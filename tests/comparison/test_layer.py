@@ -226,3 +226,17 @@ def test_bad_options(options, message):
 def test_bad_threads():
     with pytest.raises(convir.ConvirError, match="threads is a positive integer"):
         convir.compare_layer(GENERAL, threads=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "said"),
+    [("conv1", "'conv1'", "'conv1'"), (None, "name", "a NoneType"), (nn.Conv2d(1, 1, 3), "name", "a Conv2d")],
+)
+def test_what_is_no_layer(given, named, said):
+    for callee, call in (("compare_layer", convir.compare_layer), ("sweep", lambda given: convir.sweep(given, "size"))):
+        with pytest.raises(UnsupportedError) as caught:
+            call(given)
+        assert caught.value.message == (
+            f"{callee} takes a convolution, convir.conv_layer(...) by its sizes or "
+            f"convir.conv_layers(model, shape)[{named}] of a model; not {said}"
+        )

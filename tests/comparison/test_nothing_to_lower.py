@@ -11,6 +11,9 @@ from convir import UnsupportedError, nn, zoo
 def test_a_model_without_convolution_has_no_winner():
     comparison = convir.compare(zoo.mlp(), (1, 1, 8, 8), repeats=1)
     assert not comparison.has_convolution
+    assert comparison.lowerings == ("naive",)
+    assert "im2col is left out: it would run the same kernels as naive, as there is no convolution." in str(comparison)
+    assert "--layer" not in str(comparison)
     assert "There is no convolution to lower" in str(comparison)
     assert "as fast as" not in str(comparison)
     assert "Layers without convolution" not in str(comparison)

@@ -252,10 +252,14 @@ def test_how_it_ran_and_what_is_missing_is_said(comparison, drawn):
     page = parsed(make_page(made))
     assert facts(page)["Run by"] == "numba, 4 threads for BLAS, the batch in one piece"
     assert facts(page)["Run"] == "forward and backward"
-    assert [item.text for item in page.one("section", id="whole").all("ul", "absences")[0].all("li")] == [
-        "fft is left out: it needs <more> memory.",
-        "direct is left out: it is tired.",
+    *said, hint = [item.text for item in page.one("section", id="whole").all("ul", "absences")[0].all("li")]
+    assert said[-2:] == ["fft is left out: it needs <more> memory.", "direct is left out: it is tired."]
+    assert said[:-2] == [
+        "naive: extrapolated from a batch of 1.",
+        "pointwise: 3 of 4 convolutions computed by another strategy.",
+        "winograd_2x2: 1 of 4 convolutions computed by another strategy.",
     ]
+    assert hint.startswith("What is left out of the net may be the fastest for one of its layers")
     folded = parsed(make_page(replace(comparison, inference=True)))
     assert facts(folded)["Run"] == "forward, parameters folded"
     assert "weights" in headings(folded.one("section", id="whole"))
@@ -360,3 +364,16 @@ def test_a_folder_in_its_place(comparison, tmp_path):
     (tmp_path / "page.html").mkdir()
     with pytest.raises(IsADirectoryError):
         comparison.to_html(tmp_path / "page.html")
+
+
+def test_a_ratio_is_as_sure_as_its_time(comparison, drawn):
+    rows = [replace(row, extrapolated_from=1 if row.lowering == "naive" else None) for row in comparison.rows]
+    page = parsed(make_page(replace(comparison, rows=tuple(rows))))
+    for section, place in (("whole", 0), ("every", 2)):
+        table = page.one("section", id=section).all("table")[0]
+        names = [head.text for head in table.all("thead")[0].all("th")]
+        time, ratio = names.index("time"), names.index("ratio")
+        for line in table.all("tbody")[0].all("tr"):
+            cells = [cell for cell in line.children if cell.tag in ("th", "td")]
+            marks = [cells[index].text.startswith("\u2248") for index in (time, ratio)]
+            assert marks == [cells[place].text.strip() == "naive"] * 2

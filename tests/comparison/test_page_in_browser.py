@@ -55,6 +55,16 @@ def test_it_fits_and_nothing_complains(tab, name, width, dark, request):
     assert background == ("rgb(20, 23, 27)" if dark else "rgb(251, 251, 250)")
 
 
+def test_figures_of_the_whole_net_and_its_graphs_need_no_more_than_a_screen(tab, page):
+    tab.show(page, 1280)
+    boxes = "[...document.querySelectorAll('{}')].filter(box => box.clientWidth)"
+    (width,) = tab.evaluate(f"{boxes.format('#whole .scroll.table')}.map(box => box.scrollWidth - box.clientWidth)")
+    assert width <= 0
+    strips = tab.evaluate(f"{boxes.format('.strip')}.map(strip => [strip.scrollHeight, strip.clientHeight])")
+    assert strips
+    assert all(content <= height < 600 for content, height in strips)
+
+
 def test_a_click_on_a_heading_sorts_and_another_turns_round(tab, page):
     tab.show(page, 1280)
     click = "document.querySelectorAll('#whole thead button')[1].click()"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convir.ir import fourier
 from convir.ir.fourier import FourierAxis, fast_size
 
 
@@ -32,3 +33,13 @@ def test_transforms_of_large_planes_multiply_less():
     assert FourierAxis(120, False, 120).factors == (10, 12)
     assert FourierAxis(120, False, 120).macs == 4 * 120 * 22
     assert FourierAxis(528, False, 528).macs == 4 * 528 * 46
+
+
+@given(size=st.integers(1, 2000) | st.integers(1, 45).map(lambda root: root * root))
+def test_divisors_are_all_there_are_each_once_and_ascending(size):
+    assert fourier._divisors(size) == [a for a in range(1, size + 1) if size % a == 0]
+
+
+@pytest.mark.parametrize(("least", "real", "size"), [(8192, True, 8201), (100, True, 102), (225, False, 225)])
+def test_sizes_that_are_fast(least, real, size):
+    assert fast_size(least, real) == size

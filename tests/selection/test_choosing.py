@@ -219,41 +219,6 @@ def test_timing_every_strategy_that_takes_the_layer():
         assert time.error < 1e-5, name
 
 
-def test_explaining_what_was_chosen(round_machine):
-    compiled = convir.compile(*net(), conv={"conv2d_2": "winograd_2x2", "*": "auto"}, inference=True, tile=99)
-    explanation = compiled.explain()
-    choices = {name: choice for choice in explanation.choices for name in choice.layers}
-    assert choices["conv2d_2"].strategy == "winograd_2x2"
-    assert choices["conv2d_2"].reason == "asked for"
-    assert choices["conv2d"].reason == "the least predicted time"
-    assert choices["conv2d"].strategy == choices["conv2d"].best_predicted.strategy
-    text = str(explanation)
-    assert "needs a 1x1 kernel, and this one is 3x3" in text
-    assert "chosen" in text
-    data = explanation.to_json()
-    assert data["schema"] == "convir.explain/1"
-    assert [each["strategy"] for each in data["choices"]] == [each.strategy for each in explanation.choices]
-
-
-def test_layers_of_one_shape_share_an_explanation(round_machine):
-    layers = [nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)]
-    explanation = convir.compile(nn.Sequential(*layers), (1, 4, 8, 8), conv="auto", inference=True).explain()
-    (choice,) = explanation.choices
-    assert choice.layers == ("conv2d", "conv2d_1", "conv2d_2")
-
-
-def test_the_default_is_explained_too(round_machine):
-    (first, _) = convir.compile(zoo.LeNet5(), (2, 1, 28, 28)).explain().choices
-    assert first.reason == "the default of numpy"
-    assert first.strategy == "toeplitz"
-
-
-def test_a_model_without_convolutions_has_nothing_to_choose(round_machine):
-    explanation = convir.compile(nn.Linear(3, 2), (4, 3), conv="auto").explain()
-    assert explanation.choices == ()
-    assert "There is no convolution." in str(explanation)
-
-
 def test_a_constant_weight_is_transformed_beforehand(round_machine):
     trained = decided()
     frozen = decided(ConvLayer(**{**vars(LAYER), "frozen": True}))

@@ -76,7 +76,7 @@ def test_tiles_that_cannot_be_had_are_refused_with_the_reason():
         convir.compile(lambda x: x / x.sum(), (6, 3), tile=2)
     assert caught.value.where.startswith("div (test_division.py:")
     assert caught.value.message.startswith("tile=2 asks for tiles, but div cannot be computed in batch tiles: ")
-    assert caught.value.message.endswith("; leave tile= out to run the batch in one piece")
+    assert caught.value.message.endswith("; without tile= it runs in tiles that are chosen, or in one piece")
     with pytest.raises(UnsupportedError, match="dropout_mask cannot be computed in batch tiles"):
         convir.compile(Net(), (6, 1, 6, 6), tile=2)
 
@@ -243,3 +243,14 @@ def test_auto_runs_without_numba(monkeypatch):
     assert CASES["features"].compile(7, backend="auto").program.kernels.name == "numpy"
     with pytest.raises(convir.UnsupportedError, match=r"not installed: pip install 'convir\[numba\]'"):
         CASES["features"].compile(7, backend="numba")
+
+
+def test_a_layer_that_is_too_large_in_a_tile_is_named_and_not_one_that_is_too_large_in_the_whole(monkeypatch):
+    """Of a tile of 32 the second layer needs too much, of the whole batch the first does already."""
+    monkeypatch.setattr("convir.tiling.machine_cpus", lambda: 2)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 64, 5, padding=2))
+    options = {"conv": "auto", "memory_limit": 400_000, "threads": 2}
+    with pytest.raises(UnsupportedError, match=r"left for 64 filters 5x5 of f32.32,8,16,16., .*more than the limit"):
+        convir.compile(model, (64, 3, 16, 16), **options)
+    with pytest.raises(UnsupportedError, match=r"left for 8 filters 3x3 of f32.64,3,16,16., .*more than the limit"):
+        convir.compile(model, (64, 3, 16, 16), **options, tile=64)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from convir.comparison.page import text
-from convir.comparison.page.view import time_of
+from convir.comparison.page.view import ratio_of, time_of
 from convir.comparison.report import ComparisonRow
 
 
@@ -67,7 +67,7 @@ def _quartiles(row: ComparisonRow) -> str:
 FIGURES = (
     Figure("time", "seconds a run, median of the counted runs", lambda row: row.seconds, time_of),
     Figure("quartiles", "lower and upper, of seconds a run", lambda row: row.seconds_lower, _quartiles, ranked=False),
-    _of("ratio", "time over that of the fastest lowering", lambda row: row.ratio, text.times, ranked=False),
+    Figure("ratio", "time over that of the fastest lowering", lambda row: row.ratio, ratio_of, ranked=False),
     _of("predicted", "seconds, by the cost model, before anything ran", lambda r: r.predicted_seconds, text.seconds),
     _of("error", "largest difference from the reference over its largest element", lambda r: r.error, text.error),
     _of("scratch", "most bytes of scratch held at once", lambda row: row.scratch_bytes, text.size),

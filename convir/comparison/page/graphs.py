@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from convir.common.markup import Markup, joined, tag
-from convir.comparison.page import text
 from convir.comparison.page.drawing import legend_mark
-from convir.comparison.page.view import View, time_of
+from convir.comparison.page.view import View, ratio_of, time_of
 from convir.comparison.report import ComparisonRow
 from convir.compiler import pipeline
 from convir.ir import ConvirError, Graph
@@ -65,7 +64,7 @@ def _by_time(view: View) -> list[tuple[list[str], ConvLayer]]:
 
 
 def _figure(view: View, row: ComparisonRow, layer: ConvLayer) -> Markup:
-    said = f"{time_of(row)}, {'the best' if row.ratio == 1 else text.times(row.ratio)}"
+    said = f"{time_of(row)}, {'the best' if row.ratio == 1 else ratio_of(row)}"
     name = [legend_mark(view.index[row.lowering]), " ", tag("b", row.lowering)]
     if row.computed_by:
         return tag(

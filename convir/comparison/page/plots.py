@@ -11,14 +11,15 @@ from convir.comparison.page.dots import Dot, dot_plot
 from convir.comparison.page.roofline import Point, roofline_plot
 from convir.comparison.page.view import REPLACED, View, time_of
 from convir.comparison.report import ComparisonRow
+from convir.comparison.words import tick
 
 
 def _seconds(value: float) -> str:
-    return text.tick(text.seconds(value))
+    return tick(text.seconds(value))
 
 
 def _bytes(value: float) -> str:
-    return text.tick(text.size(value))
+    return tick(text.size(value))
 
 
 def _decade(value: float) -> str:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def comparison_sections(view: View) -> list[Markup]:
     """Of a comparison; one layer by itself is a net of one layer, and is not shown twice."""
-    said = [*choices(view.comparison), *left_out(view.comparison)]
+    # Beside the figures there is no room for what is to be said of them.
+    remarks = [f"{row.lowering}: {'; '.join(view.remarks(row))}." for row in view.layers[None] if view.remarks(row)]
+    said = [*remarks, *choices(view.comparison), *left_out(view.comparison)]
     return [
         _section("whole", capitalised(view.whole), whole_table(view), absences(said), plots(whole_plots(view))),
         *([] if view.comparison.layer else _layers(view)),

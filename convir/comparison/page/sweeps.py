@@ -13,6 +13,7 @@ from convir.comparison.page.lines import Line, line_plot
 from convir.comparison.page.view import time_of
 from convir.comparison.report import ComparisonRow
 from convir.comparison.table import name_of
+from convir.comparison.words import tick
 
 if TYPE_CHECKING:
     from convir.comparison.sweep_report import Sweep
@@ -45,11 +46,11 @@ def _points(sweep: Sweep, lowering: str, value: _Value) -> list[tuple[float, flo
 
 
 def _seconds(value: float) -> str:
-    return text.tick(text.seconds(value))
+    return tick(text.seconds(value))
 
 
 def _bytes(value: float) -> str:
-    return text.tick(text.size(value))
+    return tick(text.size(value))
 
 
 def sweep_matrix(sweep: Sweep) -> Markup:

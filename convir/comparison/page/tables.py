@@ -8,7 +8,7 @@ from convir.common.markup import Markup, tag
 from convir.comparison.page import text
 from convir.comparison.page.cells import cell, figure_cells, figure_heading, heading, heat, name_cell, sortable
 from convir.comparison.page.columns import Figure, known
-from convir.comparison.page.view import REPLACED, View, time_of
+from convir.comparison.page.view import REPLACED, View, ratio_of, time_of
 from convir.comparison.report import ComparisonRow
 from convir.comparison.table import name_of
 
@@ -22,12 +22,11 @@ def whole_table(view: View) -> Markup:
             "tr",
             _lowering(view, row),
             *figure_cells(row, figures, rows),
-            *_remarks(view, row, rows),
             data_s=_index(view, row),
         )
         for row in rows
     ]
-    head = [heading("lowering"), *map(figure_heading, figures), *_remarks_head(view, rows)]
+    head = [heading("lowering"), *map(figure_heading, figures)]
     return sortable(f"lowerings of {view.whole}", head, body)
 
 
@@ -39,7 +38,8 @@ def details_table(view: View) -> Markup:
         contenders = view.own(layer)
         body += [_details(view, row, figures, contenders) for row in rows]
     head = [*map(heading, ("layer", "op", "lowering")), *map(figure_heading, figures)]
-    head += _remarks_head(view, view.comparison.rows)
+    if any(map(view.remarks, view.comparison.rows)):
+        head.append(tag("th", "remarks", scope="col", class_="remarks"))
     return sortable("all layers and lowerings", head, body, class_="details")
 
 
@@ -72,7 +72,7 @@ def _ratio(view: View, row: ComparisonRow, best: bool) -> Markup:
     chosen = [tag("small", name) for name in row.chosen if row.layer]
     return tag(
         "td",
-        f"{sign}{text.times(row.ratio)}",
+        f"{sign}{ratio_of(row)}",
         *chosen,
         class_="best" if best else "replaced" if sign else None,
         data_v=row.ratio,
@@ -83,7 +83,7 @@ def _ratio(view: View, row: ComparisonRow, best: bool) -> Markup:
 
 def _details(view: View, row: ComparisonRow, figures: Sequence[Figure], contenders: Sequence[ComparisonRow]) -> Markup:
     name = row.layer or view.whole
-    cells = [*figure_cells(row, figures, contenders), *_remarks(view, row, view.comparison.rows)]
+    cells = [*figure_cells(row, figures, contenders), *_remarks(view, row)]
     kind = "total" if row.layer is None else None if row.is_convolution else "other"
     op = tag("td", row.op or text.UNKNOWN)
     return tag("tr", tag("td", name), op, _lowering(view, row), *cells, class_=kind, data_s=_index(view, row))
@@ -99,10 +99,7 @@ def _lowering(view: View, row: ComparisonRow) -> Markup:
     return name_cell(view.index[row.lowering], name)
 
 
-def _remarks_head(view: View, rows: Sequence[ComparisonRow]) -> list[Markup]:
-    """A last column, where there is anything to remark."""
-    return [tag("th", "remarks", scope="col", class_="remarks")] if any(map(view.remarks, rows)) else []
-
-
-def _remarks(view: View, row: ComparisonRow, rows: Sequence[ComparisonRow]) -> list[Markup]:
-    return [tag("td", "; ".join(view.remarks(row)), class_="remarks")] if any(map(view.remarks, rows)) else []
+def _remarks(view: View, row: ComparisonRow) -> list[Markup]:
+    """The last column, where there is anything to remark on any row."""
+    said = tag("td", "; ".join(view.remarks(row)), class_="remarks")
+    return [said] if any(map(view.remarks, view.comparison.rows)) else []

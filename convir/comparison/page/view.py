@@ -101,7 +101,7 @@ class View:
         if row.runs > 1:
             low, high = text.seconds(row.seconds_lower), text.seconds(row.seconds_upper)
             said.append(f"quartiles {low} to {high} of {row.runs} runs")
-        said.append("the best" if row.ratio == 1 else f"{text.times(row.ratio)} the best")
+        said.append("the best" if row.ratio == 1 else f"{ratio_of(row)} the best")
         if row.predicted_seconds is not None:
             said.append(f"predicted {text.seconds(row.predicted_seconds)}")
         return ", ".join([*said, *self.remarks(row)])
@@ -110,3 +110,8 @@ class View:
 def time_of(row: ComparisonRow) -> str:
     """The median, marked where it was not measured."""
     return text.typeset(verdict.time_of(row))
+
+
+def ratio_of(row: ComparisonRow) -> str:
+    """How many times the best lowering's time a row takes, marked where it was not measured."""
+    return text.typeset(verdict.ratio(row))
