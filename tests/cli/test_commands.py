@@ -172,6 +172,7 @@ def test_compile_says_how_the_batch_is_divided(convir):
     assert one.out.splitlines()[-1] == "Backend: numpy. A call runs one tile: the batch of 1 is small."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "expected"), [([], "direct"), (["--conv", "im2col"], "im2col")])
 def test_the_backend_chooses_the_lowering_unless_told(convir, options, expected):
     pytest.importorskip("numba")
@@ -181,6 +182,7 @@ def test_the_backend_chooses_the_lowering_unless_told(convir, options, expected)
     assert [stage["nodes"] for stage in data["stages"]] == [len(stage.graph.nodes) for stage in stages]
 
 
+@pytest.mark.slow
 def test_profile_by_compiled_loops_in_tiles(convir):
     pytest.importorskip("numba")
     argv = ("profile", "lenet5", "--input", "64,1,28,28", "--inference", "--backend", "numba", "--threads", "2")

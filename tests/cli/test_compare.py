@@ -72,6 +72,7 @@ def test_a_sweep_as_a_page(convir, folder):
     assert "Kernel 3 in full" in (folder / "sweep.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_model_by_another_backend(convir):
     pytest.importorskip("numba")
     run = convir("compare", "nets.py:graph", "--backend", "numba", "--lowerings", "direct", "--json", *QUICK)

@@ -85,6 +85,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("op", "arrays"), CASES, ids=[op.name for op, _ in CASES])
 def test_machine_code_equals_the_kernel(op, arrays):
     assert_compiled(op, arrays)

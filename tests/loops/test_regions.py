@@ -38,7 +38,7 @@ def test_samples(op, arrays):
 
 
 @pytest.mark.parametrize("inference", [False, True])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_regions_of_lenet5(inference, batch):
     rng = np.random.default_rng(0)
     passes = [*convir.pipeline(conv="direct", inference=inference), FuseRegions()]

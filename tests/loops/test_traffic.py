@@ -63,6 +63,7 @@ SCHEDULES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [1024, 2048, 4096, 8192, 32768])
 @pytest.mark.parametrize(("nest", "schedule"), SCHEDULES)
 def test_about_what_a_cache_fetches(nest, schedule, cache):

@@ -289,7 +289,7 @@ class Separable(nn.Module):
         return self.second(self.first(x))
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
 def test_a_separable_net_with_its_gradients(backend):
     """With Numba the input gradients have no loops, and NumPy runs them among compiled steps."""
     if backend == "numba":

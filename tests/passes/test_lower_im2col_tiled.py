@@ -302,7 +302,7 @@ class Net(nn.Module):
         return self.second(nn.functional.relu(self.first(x)))
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
 def test_a_net_with_its_gradients(backend):
     """With Numba the forward is compiled; gradients have no loops, and NumPy runs them, as it says for their source."""
     if backend == "numba":
@@ -345,6 +345,7 @@ def test_gradients_are_preferred_for_strided_layers_of_many_channels():
         assert not preferred((1, 32, 9, 9), (32, 32, 3, 3), op=plain)
 
 
+@pytest.mark.slow
 def test_numba_takes_it_for_strided_layers_of_few_images():
     pytest.importorskip("numba")
     model = nn.Conv2d(8, 8, 3, stride=2, padding=1)

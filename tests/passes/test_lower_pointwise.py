@@ -184,7 +184,7 @@ class Bottleneck(nn.Module):
         return nn.functional.relu(self.expand(y) + self.shortcut(x))
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
 def test_a_bottleneck_with_its_gradients(backend):
     if backend == "numba":
         pytest.importorskip("numba")

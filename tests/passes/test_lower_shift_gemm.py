@@ -256,7 +256,7 @@ class Net(nn.Module):
         return self.third(relu(self.second(relu(self.first(x)))))
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.slow)])
 def test_a_net_with_its_gradients(backend):
     """With Numba what has a stride, and the input gradients, have no loops: NumPy runs them among compiled steps."""
     if backend == "numba":

@@ -86,6 +86,7 @@ def test_rounding_of_compiled_programs_is_within_the_bound(strategy):
         assert max(excess(strategy, case, found, values).values()) <= 1, case
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["direct", "winograd_4x4"])
 def test_rounding_of_compiled_loops_is_within_the_bound(name):
     """Winograd's transforms go one dimension at a time here, and with NumPy both at once."""

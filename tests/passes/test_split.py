@@ -172,6 +172,7 @@ def long_chain(length: int) -> Graph:
     return builder.finish([value], {})
 
 
+@pytest.mark.slow
 def test_a_chain_of_3000_nodes_compiles_and_runs():
     compiled = convir.compile(long_chain(3000))
     x = np.linspace(-1, 1, 8)

@@ -126,6 +126,7 @@ def test_a_chooser_for_some_layers(round_machine):
     assert sorted(asked) == ["", "", "auto", "im2col"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conv", ["auto", "measure"])
 @pytest.mark.parametrize("inference", [False, True])
 def test_results_are_those_of_the_reference(conv, inference):

@@ -36,6 +36,7 @@ def crew():
     assert crew.serving == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks", [0, 1, 30])
 def test_thousands_of_calls_while_helpers_fall_asleep_and_wake_up(looks):
     kind = helper_kinds.native(helper_kinds.crew_that_looks(looks))
@@ -123,6 +124,7 @@ def test_an_interrupted_call_leaves_nothing_offered_nor_running(looks):
     helpers.stop_idle_helpers()
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_child_says_that_lanes_are_lost_if_they_are():
     """Whatever a helper was running when the process forked, in the middle of a call."""
