@@ -3,13 +3,16 @@
 Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*, CVPR 2016. Everything is in CHWN::
 
     conv2d(x, w, b)           =>  winograd_output(winograd_weight(w) @ winograd_input(pad(x)), b)
-    conv2d_grad_input(dy, w)  =>  the same of pad(dy) with flip_weight(w)
+    conv2d_grad_input(dy, w)  =>  the same of pad(dy), upsampled by the stride, with flip_weight(w)
     conv2d_grad_weight(dy, x) =>  winograd_weight_grad(winograd_output_grad(pad(dy)) @ winograd_input(pad(x))^T)
 
 F(m x m, r x r) multiplies ``(m+r-1)^2`` times where the loop nest does ``m^2 r^2`` times: 2.25 times less for
-F(2x2, 3x3), 4 times less for F(4x4, 3x3). The transforms add and multiply by small constants, ``O`` and ``C``
-times less often than the products. Rounding grows with the tile. NaN and infinity spread over their tile. Images
-that tiles do not fill get zeros below and to the right, and the results of those are cut off.
+F(2x2, 3x3), 4 times less for F(4x4, 3x3). With stride s each phase of the taps, every s-th of them, is a correlation
+of its own: 36/25 and 144/81 times less for 3x3 and stride 2 (Yepez and Ko, *Stride 2 1-D, 2-D, and 3-D Winograd for
+Convolutional Neural Networks*, IEEE TVLSI 2020). The gradient of the image reads the cotangent as if there were zeros
+between its pixels, and multiplies none of them. The transforms add and multiply by small constants, ``O`` and ``C``
+times less often than the products. Rounding grows with the tile. NaN and infinity spread over their tile. Images that
+tiles do not fill get zeros below and to the right, and the results of those are cut off.
 """
 
 from __future__ import annotations
