@@ -53,12 +53,13 @@ def test_how_many_products_and_inputs_there_are(outputs, taps, factor, data):
 
 
 def test_half_of_stride_two_copies():
-    """F(2, 3) with stride 2: F(2, 2) of every other input, and of those between each is multiplied by the same tap."""
-    found = cook_toom(2, 3, 2)
-    assert [sum(map(abs, row)) for row in found.input] == [2, 1, 2, 1, 1]
-    assert ints(found.input)[3:] == [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]
-    assert ints(found.weight)[3:] == [[0, 1, 0], [0, 1, 0]]
-    assert [row[3:] for row in ints(found.output)] == [[1, 0], [0, 1]]
+    """F(4, 3) with stride 2: F(4, 2) of every other input, and those between are multiplied by the middle tap."""
+    found = cook_toom(4, 3, 2)
+    unit = [[int(i == j) for j in range(4)] for i in range(4)]
+    assert [row[0::2] for row in ints(found.input)[:5]] == ints(cook_toom(4, 2).input)
+    assert [row[1::2] for row in ints(found.input)[5:]] == unit
+    assert ints(found.weight)[5:] == [[0, 1, 0]] * 4
+    assert [row[5:] for row in ints(found.output)] == unit
 
 
 def ints(matrix):
