@@ -155,8 +155,8 @@ def _lowering(parser: Parser) -> None:
         help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several "
         "(NODE may be a pattern, such as 'features*'); auto, the one that a model of this machine expects to be the "
         "fastest; measure, the one that is (tried once for each shape, and kept); "
-        "default: winograd_4x4 where it pays, else toeplitz; with the numba backend im2col_tiled or winograd_4x4 where "
-        "they pay, else direct",
+        "default: winograd_4x4 where it pays, else toeplitz; with the numba backend winograd_4x4, winograd_2x2 or "
+        "im2col_tiled where they pay, else direct",
     )
     parser.add_argument(
         "--memory-limit",

@@ -23,8 +23,8 @@ from convir.runtime import evaluate
 
 
 class Net(nn.Module):
-    def __init__(self, channels, filters, kernel, groups=1, pool=False):
-        self.conv = nn.Conv2d(channels, filters, kernel, padding=kernel // 2, groups=groups)
+    def __init__(self, channels, filters, kernel, groups=1, pool=False, stride=1):
+        self.conv = nn.Conv2d(channels, filters, kernel, stride, padding=kernel // 2, groups=groups)
         self.pool = pool
 
     def forward(self, x):
@@ -89,12 +89,13 @@ def test_weights_that_every_block_would_read_again_are_worth_more_than_the_array
     batch=st.sampled_from([1, 2, 8, 9]),
     conv=st.sampled_from(["winograd_2x2", "winograd_4x4"]),
     pool=st.booleans(),
+    stride=st.sampled_from([1, 1, 2, (1, 2)]),
 )
 @settings(max_examples=25)
-def test_blocks_compute_what_the_nests_do(channels, filters, groups, kernel, size, batch, conv, pool):
+def test_blocks_compute_what_the_nests_do(channels, filters, groups, kernel, size, batch, conv, pool, stride):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "SMALL", 0)
-        net = Net(channels * groups, filters * groups, kernel, groups, pool)
+        net = Net(channels * groups, filters * groups, kernel, groups, pool and stride == 1, stride)
         node = region_of(net, (batch, channels * groups, *size), conv)
         _, joined = plain_and_fused(node)
         rng = np.random.default_rng(0)

@@ -19,7 +19,13 @@ from convir.ir.ops import Conv2d, ConvOp
 from convir.passes.lower_conv import LowerConv, strategy
 from convir.passes.lower_conv.strategy import takes_every
 from convir.runtime import NUMPY
-from convir.runtime.preference import always, winograd_by_numpy, winograd_compiled
+from convir.runtime.preference import (
+    always,
+    strided_2x2_compiled,
+    strided_4x4_compiled,
+    winograd_by_numpy,
+    winograd_compiled,
+)
 
 NAIVE = strategy("naive")
 seen: list[tuple[ConvOp, TensorType, TensorType]] = []
@@ -266,3 +272,36 @@ def test_of_several_defaults_the_first_that_takes_a_convolution_and_pays():
 def test_where_winograds_transforms_pay_with_numpy(images, channels, size, expected):
     image, weight = ((images, channels, size, size), (64, channels, 3, 3))
     assert winograd_by_numpy(Conv2d(), TensorType(image, "float32"), TensorType(weight, "float32")) is expected
+
+
+@pytest.mark.parametrize(
+    ("images", "channels", "size", "stride", "expected"),
+    [
+        (4, 64, 56, (2, 2), "4x4"),
+        (1, 64, 56, (2, 2), "4x4"),
+        (4, 31, 56, (2, 2), ""),
+        (1, 63, 56, (2, 2), ""),
+        # 14 outputs are filled by tiles of 2, and not by tiles of 4.
+        (4, 64, 28, (2, 2), "2x2"),
+        (16, 64, 28, (2, 2), "2x2"),
+        # 7 are not filled by either.
+        (8, 64, 14, (2, 2), ""),
+        # 8 are filled by both; the weights of 81 places are read for 32 columns, and those of 25 for 128.
+        (8, 64, 16, (2, 2), "2x2"),
+        (16, 64, 16, (2, 2), "4x4"),
+        (8, 64, 32, (2, 1), "4x4"),
+        (8, 64, 32, (1, 1), ""),
+    ],
+)
+def test_where_compiled_transforms_pay_with_a_stride(images, channels, size, stride, expected):
+    image, weight = (images, channels, size, size), (64, channels, 3, 3)
+    problem = (Conv2d(stride, (1, 1)), TensorType(image), TensorType(weight))
+    rules = {"4x4": strided_4x4_compiled, "2x2": strided_2x2_compiled}
+    assert next((name for name, pays in rules.items() if pays(*problem)), "") == expected
+
+
+def test_rules_for_stride_one_leave_strides_alone():
+    problem = (TensorType((8, 64, 32, 32)), TensorType((64, 64, 3, 3)))
+    for pays in (winograd_by_numpy, winograd_compiled):
+        assert pays(Conv2d(padding=(1, 1)), *problem)
+        assert not pays(Conv2d((2, 2), (1, 1)), *problem)

@@ -200,7 +200,8 @@ def test_winograds_bound_by_hand():
     """
     case = ConvCase(1, 5, (6, 6), 7, (3, 3))
     assert amplification(cook_toom(2, 3)) == 4
-    bounds = bilinear(layer_of(case), cook_toom(2, 3), cook_toom(2, 3), 4, U)
+    matrices = (cook_toom(2, 3), cook_toom(2, 3))
+    bounds = bilinear(layer_of(case), matrices, matrices, 4, U)
     assert bounds.result == 16 * gamma(8 + 3 + 8 + 5 + 1, U)
     assert bounds.image == 16 * gamma(8 + 3 + 8 + 7, U)
     # Adjoints: 3 taps from 4 places hold up to 3 terms a side, 4 places from 2 outputs 2.
@@ -210,7 +211,8 @@ def test_winograds_bound_by_hand():
 def test_constants_that_are_not_exact_round_too():
     """F(4x4, 3x3): rows of the weight's matrix hold sixths, 9 terms, each a rounded constant and a rounded product."""
     assert amplification(cook_toom(4, 3)) == Fraction(88, 3)
-    bounds = bilinear(layer_of(ConvCase(1, 5, (6, 6), 7, (3, 3), bias=False)), cook_toom(4, 3), cook_toom(4, 3), 1, U)
+    matrices = (cook_toom(4, 3), cook_toom(4, 3))
+    bounds = bilinear(layer_of(ConvCase(1, 5, (6, 6), 7, (3, 3), bias=False)), matrices, matrices, 1, U)
     weight, image, result = 8 + 1 + 1, 15, 24
     assert bounds.result == float(Fraction(88, 3) ** 2) * gamma(weight + image + result + 5, U)
 

@@ -43,9 +43,10 @@ def fitted(strategy: Strategy, case: ConvCase) -> ConvCase:
     if strategy.name == "depthwise":
         return replace(case, channels=case.groups)
     if strategy.name.startswith("winograd"):
-        kernel = case.kernel if case.kernel != (1, 1) else (1, 2)
+        longer = any(r > s for r, s in zip(case.kernel, case.stride, strict=True))
+        kernel = case.kernel if longer else (case.kernel[0], case.stride[1] + 1)
         size = tuple(max(n, r) for n, r in zip(case.size, kernel, strict=True))
-        return replace(case, size=size, kernel=kernel, stride=(1, 1), dilation=(1, 1))
+        return replace(case, size=size, kernel=kernel, dilation=(1, 1))
     return case
 
 

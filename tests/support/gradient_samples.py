@@ -277,10 +277,15 @@ SAMPLES: dict[type[Op], list[Sample]] = {
     Im2col: [(Im2col((2, 3), (2, 1), (1, 2)), [normal(2, 5, 7, 2)])],
     Col2im: [(Col2im((2, 3), (2, 1), (1, 2), (5, 7)), [normal(12, 12)])],
     MaxPool2d: [*_max_pools(MaxPool2d), (MaxPool2d(dilation=(2, 1), kernel_size=(2, 2)), [distinct(1, 2, 4, 3)])],
-    WinogradInput: [(WinogradInput((2, 4), (3, 1)), [normal(2, 6, 8, 3)])],
+    WinogradInput: [
+        (WinogradInput((2, 4), (3, 1)), [normal(2, 6, 8, 3)]),
+        (WinogradInput((2, 4), (3, 2), stride=(2, 3)), [normal(2, 9, 11, 3)]),
+        (WinogradInput((4, 2), (3, 3), upsampling=(2, 1), phase=(1, 0)), [normal(2, 5, 4, 3)]),
+    ],
     WinogradOutput: [
         (WinogradOutput((2, 2), (3, 3), (2, 1), "relu"), [normal(16, 2, 6), normal(2)]),
         (WinogradOutput((4, 2), (3, 3), (1, 2)), [normal(24, 1, 2)]),
+        (WinogradOutput((4, 2), (3, 3), (1, 2), stride=(2, 1)), [normal(36, 1, 2)]),
     ],
     WinogradOutputGrad: [(WinogradOutputGrad((2, 4), (3, 2)), [normal(2, 4, 4, 3)])],
     WinogradWeight: [

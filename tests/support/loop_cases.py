@@ -207,13 +207,18 @@ def _margin(draw: Draw, op_type: type[Op], array: Array) -> Case:
 
 def _winograd(draw: Draw, op_type: type[Op], array: Array) -> Case:
     tile, kernel = (draw(st.tuples(st.integers(1, 4), st.integers(1, 3))) for _ in (0, 1))
-    transform = {"tile": tile, "kernel_size": kernel}
-    places = ops.WinogradInput(**transform).places
+    transform = {"tile": tile, "kernel_size": kernel, "stride": draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))}
+    if draw(st.booleans()):
+        factor = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+        phase = tuple(draw(st.integers(0, each - 1)) for each in factor)
+        tile = (tile[0] * factor[0], tile[1] * factor[1])
+        transform = {"tile": tile, "kernel_size": kernel, "upsampling": factor, "phase": phase}
+    transform_of_inputs = ops.WinogradInput(**transform)
+    places = transform_of_inputs.places
     filters, channels, batch, across = draw(few), draw(few), draw(batches), (draw(few), draw(few))
     size = tuple(count * m for count, m in zip(across, tile, strict=True))
     if op_type is ops.WinogradInput:
-        padded = (extent + r - 1 for extent, r in zip(size, kernel, strict=True))
-        return op_type(**transform), [array(channels, *padded, batch)]
+        return op_type(**transform), [array(channels, *transform_of_inputs.image_size(across), batch)]
     if op_type is ops.WinogradOutput:
         products = array(places, filters, across[0] * across[1] * batch)
         bias = [array(filters)] if draw(st.booleans()) else []

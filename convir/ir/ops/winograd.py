@@ -1,14 +1,15 @@
 """Winograd's transforms: convolution by tiles, with fewer multiplications.
 
-F(m x m, r x r) computes a tile of m x m outputs from ``a x a`` inputs, ``a = m + r - 1``, as
+F(m x m, r x r) computes a tile of m x m outputs from ``n x n`` inputs with ``a x a`` products, as
 ``Y = A^T [U * V] A`` with ``U = G g G^T`` and ``V = B^T d B``; summed over channels, the products at each of
-the ``a*a`` places are a matrix product of their own. The matrices are those of :mod:`convir.ir.cook_toom`.
+the ``a*a`` places are a matrix product of their own. The matrices are those of :mod:`convir.ir.cook_toom`:
+``a = n = m + r - 1``, and more with a stride. Rows and columns may differ in all of these.
 Activations are (C, H, W, N); transformed ones (a*a, C, TH*TW*N), place ``u*a + v`` first.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from math import prod
 
 from convir.ir.cook_toom import CookToom, cook_toom
@@ -21,42 +22,77 @@ from convir.ir.types import TensorType
 
 @dataclass(frozen=True)
 class WinogradOp(Op):
-    """What the transforms share: the tile and the kernel, rows and columns of each."""
+    """What the transforms share: the tile and the kernel, rows and columns of each.
+
+    Attributes:
+        tile: outputs of a tile.
+        kernel_size: taps.
+        stride: inputs from the window of one output to that of the next.
+        upsampling: with it there are ``upsampling - 1`` zeros behind each input, which are not stored: the gradient of
+            a convolution with a stride for its input. Tiles are multiples of it.
+        phase: at how many upsampled inputs before its place the window of an output begins.
+    """
 
     kind = "convolution"
     tile: Pair = (2, 2)
     kernel_size: Pair = (3, 3)
+    _: KW_ONLY
+    stride: Pair = quiet((1, 1))
+    upsampling: Pair = quiet((1, 1))
+    phase: Pair = quiet((0, 0))
 
     def check(self) -> None:
-        require_pair("tile", self.tile, 1)
-        require_pair("kernel_size", self.kernel_size, 1)
+        for name, least in (("tile", 1), ("kernel_size", 1), ("stride", 1), ("upsampling", 1), ("phase", 0)):
+            require_pair(name, getattr(self, name), least)
         _ = self.matrices
 
     @property
     def matrices(self) -> tuple[CookToom, CookToom]:
         """Those along the rows, and those along the columns."""
-        rows, columns = (cook_toom(m, r) for m, r in zip(self.tile, self.kernel_size, strict=True))
+        attributes = (self.tile, self.kernel_size, self.stride, self.upsampling, self.phase)
+        rows, columns = (cook_toom(*axis) for axis in zip(*attributes, strict=True))
         return rows, columns
 
     @property
     def window(self) -> Pair:
-        """Inputs of a tile, rows and columns: ``m + r - 1``."""
-        rows, columns = (m + r - 1 for m, r in zip(self.tile, self.kernel_size, strict=True))
+        """Inputs of a tile, rows and columns: ``m + r - 1``, with a stride ``s*(m - 1) + r``."""
+        rows, columns = self.matrices
+        return rows.window, columns.window
+
+    @property
+    def step(self) -> Pair:
+        """Inputs from one tile to the next, rows and columns."""
+        rows, columns = (m * s // u for m, s, u in zip(self.tile, self.stride, self.upsampling, strict=True))
         return rows, columns
+
+    @property
+    def factors(self) -> Pair:
+        """Products of a tile along the rows, and along the columns."""
+        rows, columns = self.matrices
+        return rows.places, columns.places
 
     @property
     def places(self) -> int:
         """Products of a tile for each channel and filter."""
-        return prod(self.window)
+        return prod(self.factors)
+
+    def image_size(self, tiles: Pair) -> Pair:
+        """Rows and columns of the image that so many tiles read."""
+        rows, columns = (
+            (count - 1) * step + window for count, step, window in zip(tiles, self.step, self.window, strict=True)
+        )
+        return rows, columns
 
     def tiles(self, size: Pair) -> Pair:
         """Tiles over an image of ``size``, rows and columns; raises ShapeError unless they fill it."""
-        room = tuple(extent - r + 1 for extent, r in zip(size, self.kernel_size, strict=True))
-        if any(extent < m or extent % m for extent, m in zip(room, self.tile, strict=True)):
+        rows, columns = (
+            (extent - window) // step + 1 for extent, step, window in zip(size, self.step, self.window, strict=True)
+        )
+        if min(rows, columns) < 1 or self.image_size((rows, columns)) != size:
             raise ShapeError(
                 f"tiles of {self.tile} with a kernel of {self.kernel_size} do not fill an image of {size}; pad it"
             )
-        return room[0] // self.tile[0], room[1] // self.tile[1]
+        return rows, columns
 
 
 class WinogradWeight(WinogradOp):
@@ -74,7 +110,7 @@ class WinogradWeight(WinogradOp):
 
 
 class WinogradInput(WinogradOp):
-    """``y[u*a+v, c, (i,j,n)] = (B^T x[c, tile (i,j), n] B)[u, v]``, tiles of a x a every m rows and columns."""
+    """``y[u*a+v, c, (i,j,n)] = (B^T x[c, tile (i,j), n] B)[u, v]``, tiles of n x n every s*m rows and columns."""
 
     name = "winograd_input"
     operand_names = ("input",)

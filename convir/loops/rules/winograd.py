@@ -41,17 +41,17 @@ def winograd_input(op: WinogradInput, operands: Sequence[Operand], results: Sequ
     """Every column of a row of tiles, then every tile."""
     image, result = operands[0], results[0]
     channels, height, width, batch = image.type.shape
-    (down, across), (above, beside) = op.tiles((height, width)), op.window
+    (down, across), (above, beside) = op.tiles((height, width)), op.factors
     rows, columns = op.matrices
     half = Operand("half", image.type.with_shape((above, channels, down, width, batch)))
     whole = Operand(result.name, result.type.with_shape((above, beside, channels, down, across, batch)))
 
     axes = _axes(c=channels, i=down, w=width, n=batch)
-    read = [image.at("c", variable("i") * op.tile[0] + k, "w", "n") for k in range(above)]
+    read = [image.at("c", variable("i") * op.step[0] + k, "w", "n") for k in range(rows.window)]
     first = tuple(half.store((u, "c", "i", "w", "n"), combined(rows.input[u], read)) for u in range(above))
 
     tiles = _axes(u=above, c=channels, i=down, j=across, n=batch)
-    read = [half.at("u", "c", "i", variable("j") * op.tile[1] + k, "n") for k in range(beside)]
+    read = [half.at("u", "c", "i", variable("j") * op.step[1] + k, "n") for k in range(columns.window)]
     second = tuple(whole.store(("u", v, "c", "i", "j", "n"), combined(columns.input[v], read)) for v in range(beside))
     return Program((Nest(axes, (), first), Nest(tiles, (), second)), ((half.name, half.type),))
 
@@ -62,7 +62,7 @@ def winograd_output(op: WinogradOutput, operands: Sequence[Operand], results: Se
     products, *bias = operands
     result = results[0]
     filters, _, _, batch = result.type.shape
-    (down, across), (above, beside) = op.tiles_across, op.window
+    (down, across), (above, beside) = op.tiles_across, op.factors
     rows, columns = op.matrices
     whole = Operand(products.name, products.type.with_shape((above, beside, filters, down, across, batch)))
     half = Operand("half", result.type.with_shape((op.tile[0], beside, filters, down, across, batch)))
@@ -88,7 +88,7 @@ def winograd_weight(op: WinogradWeight, operands: Sequence[Operand], results: Se
     """Along the rows, then along the columns."""
     weight, result = operands[0], results[0]
     filters, channels, height, width = weight.type.shape
-    above, beside = op.window
+    above, beside = op.factors
     rows, columns = op.matrices
     half = Operand("half", weight.type.with_shape((above, width, filters, channels)))
     whole = Operand(result.name, result.type.with_shape((above, beside, filters, channels)))
@@ -108,7 +108,7 @@ def winograd_output_grad(op: WinogradOutputGrad, operands: Sequence[Operand], re
     """Every column of a row of tiles, then every tile."""
     grad, result = operands[0], results[0]
     filters, height, width, batch = grad.type.shape
-    (above, beside), down, across = op.window, height // op.tile[0], width // op.tile[1]
+    (above, beside), down, across = op.factors, height // op.tile[0], width // op.tile[1]
     rows, columns = (_columns(each.output) for each in op.matrices)
     half = Operand("half", grad.type.with_shape((above, filters, down, width, batch)))
     whole = Operand(result.name, result.type.with_shape((above, beside, filters, down, across, batch)))
@@ -128,7 +128,7 @@ def winograd_weight_grad(op: WinogradWeightGrad, operands: Sequence[Operand], re
     """Along the rows, then along the columns."""
     grad, result = operands[0], results[0]
     filters, channels, height, width = result.type.shape
-    above, beside = op.window
+    above, beside = op.factors
     rows, columns = (_columns(each.weight) for each in op.matrices)
     whole = Operand(grad.name, grad.type.with_shape((above, beside, filters, channels)))
     half = Operand("half", grad.type.with_shape((height, beside, filters, channels)))

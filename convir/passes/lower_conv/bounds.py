@@ -59,7 +59,10 @@ def summed(layer: ConvLayer, unit_roundoff: float) -> Parts[float]:
     return Parts(*(gamma(length, unit_roundoff) for length in lengths))
 
 
-def bilinear(layer: ConvLayer, rows: CookToom, columns: CookToom, tiles: int, unit_roundoff: float) -> Parts[float]:
+def bilinear(
+    layer: ConvLayer, forward: tuple[CookToom, CookToom], backward: tuple[CookToom, CookToom], tiles: int,
+    unit_roundoff: float,
+) -> Parts[float]:  # fmt: skip
     """For Winograd's minimal filtering: ``Y = A^T [sum of (G w G^T) * (B^T x B)] A``.
 
     Computed, Y is the sum of the terms ``A_ip A_jq G_pk G_ql B_rp B_sq w_kl x_rs``, each times ``1 + t`` with
@@ -72,23 +75,39 @@ def bilinear(layer: ConvLayer, rows: CookToom, columns: CookToom, tiles: int, un
 
     where the second line takes the largest sum of each row of ``|B^T|`` for ``|B^T||x|``, and the worst place of the
     tile and the worst tap, see :func:`amplification`. The weight's gradient, ``G^T [sum of (A dy A^T) * (B^T x B)] G``,
-    is made of the same terms, summed over the ``tiles`` of all images; that of the image is a convolution.
+    is made of the same terms, summed over the ``tiles`` of all images; that of the image is a convolution, of a
+    cotangent that is upsampled by the stride. Nothing of this asks what the matrices are, as long as they are exact.
 
     n counts the roundings of all transforms, which a number passes through one side after the other or as one product
     with the Kronecker product of the two matrices, whichever has more of them, those of the constants themselves
     included; and the length of the sum between them.
+
+    Args:
+        layer: the problem.
+        forward: the matrices along rows and along columns, of the result and of the weight's gradient.
+        backward: those of the image's gradient.
+        tiles: of all images, of the result.
+        unit_roundoff: u.
     """
-    grown = float(amplification(rows) * amplification(columns))
-    transforms = sum(_passed(getattr(rows, name), getattr(columns, name)) for name in ("weight", "input", "output"))
-    adjoints = _passed(rows.input, columns.input) + sum(
-        _passed(transposed(getattr(rows, name)), transposed(getattr(columns, name))) for name in ("weight", "output")
+    adjoints = _passed(forward[0].input, forward[1].input) + sum(
+        _passed(*(transposed(getattr(each, name)) for each in forward)) for name in ("weight", "output")
     )
     per_filter, per_channel = layer.weight.shape[1], layer.weight.shape[0] // layer.op.groups
     return Parts(
-        grown * gamma(transforms + per_filter + layer.biased, unit_roundoff),
-        grown * gamma(transforms + per_channel, unit_roundoff),
-        grown * gamma(adjoints + tiles, unit_roundoff),
+        _amplified(forward) * gamma(_transformed(forward) + per_filter + layer.biased, unit_roundoff),
+        _amplified(backward) * gamma(_transformed(backward) + per_channel, unit_roundoff),
+        _amplified(forward) * gamma(adjoints + tiles, unit_roundoff),
     )
+
+
+def _amplified(matrices: tuple[CookToom, CookToom]) -> float:
+    """Of rows and columns together."""
+    return float(amplification(matrices[0]) * amplification(matrices[1]))
+
+
+def _transformed(matrices: tuple[CookToom, CookToom]) -> int:
+    """Roundings on the way of a number through all three transforms."""
+    return sum(_passed(*(getattr(each, name) for each in matrices)) for name in ("weight", "input", "output"))
 
 
 @cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -43,9 +44,10 @@ def _tiles(image: Array, size: tuple[int, int], step: tuple[int, int], count: tu
 
 
 def _tiles_scratch(op: WinogradOp, operands: Types, results: Types) -> Types:
-    """The tiles of the image, one after the other: as large as the transformed ones, or the outputs."""
+    """The tiles of the image, one after the other: as large as the outputs, and inputs as often as tiles see them."""
     if isinstance(op, WinogradInput):
-        return [results[0]]
+        transformed = results[0]
+        return [transformed.with_shape((prod(op.window), *transformed.shape[1:]))]
     return [(results if isinstance(op, WinogradOutput) else operands)[0]]
 
 
@@ -53,12 +55,12 @@ def _tiles_scratch(op: WinogradOp, operands: Types, results: Types) -> Types:
 def winograd_input(op: WinogradInput, inputs: Sequence[Array], outputs: Sequence[Array]) -> Step:
     """Tiles in order, then one product."""
     (image,), (result, tiles) = inputs, outputs
-    view = _tiles(image, op.window, op.tile, op.tiles((image.shape[1], image.shape[2])))
+    view = _tiles(image, op.window, op.step, op.tiles((image.shape[1], image.shape[2])))
     rows, columns = op.matrices
     transform = _kron(rows.input, columns.input, image)
     return in_order([
         copied(tiles.reshape(view.shape), view),
-        partial(np.matmul, transform, tiles.reshape(op.places, -1), result.reshape(op.places, -1)),
+        partial(np.matmul, transform, tiles.reshape(transform.shape[1], -1), result.reshape(op.places, -1)),
     ])  # fmt: skip
 
 

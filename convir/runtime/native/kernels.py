@@ -26,7 +26,14 @@ from convir.runtime.native.fallback import numpy_step, warn
 from convir.runtime.native.lanes import NativeLanes
 from convir.runtime.native.listing import listing
 from convir.runtime.native.processor import host
-from convir.runtime.preference import Preferences, always, tiled_compiled, winograd_compiled
+from convir.runtime.preference import (
+    Preferences,
+    always,
+    strided_2x2_compiled,
+    strided_4x4_compiled,
+    tiled_compiled,
+    winograd_compiled,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,13 @@ class NumbaKernels:
 
     name = "numba"
     build = compilers()
-    conv: Preferences = (("im2col_tiled", tiled_compiled), ("winograd_4x4", winograd_compiled), ("direct", always))
+    conv: Preferences = (
+        ("winograd_4x4", strided_4x4_compiled),
+        ("winograd_2x2", strided_2x2_compiled),
+        ("im2col_tiled", tiled_compiled),
+        ("winograd_4x4", winograd_compiled),
+        ("direct", always),
+    )
     fuses = True
     #: Some 25 microseconds: helpers that have just run look for the next lane before they sleep.
     lane_flops = 2_000_000
