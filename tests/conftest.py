@@ -10,7 +10,9 @@ from hypothesis import settings
 
 import convir
 
-settings.register_profile("default", deadline=None, derandomize=True)
+# Enough for a run of some minutes. CI says ``--hypothesis-profile=thorough``: as many as Hypothesis draws by itself.
+settings.register_profile("thorough", deadline=None, derandomize=True)
+settings.register_profile("default", parent=settings.get_profile("thorough"), max_examples=30)
 settings.load_profile("default")
 
 

@@ -55,6 +55,7 @@ def assert_same(found, expected) -> None:
         np.testing.assert_allclose(found[1][name], grad, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES.keys())
 def test_tiles_and_other_batches(model, x, choice):
     reference = convir.compile(model, SHAPE, conv="naive")

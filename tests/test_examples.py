@@ -51,7 +51,7 @@ def test_every_example_is_run():
 
 
 #: Those that take more than a few seconds.
-LONG = ("tour.py", "compare_lowerings.py")
+LONG = ("tour.py", "compare_lowerings.py", "backends.py")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in RUNS])
@@ -80,6 +80,7 @@ def test_the_custom_pass_changes_the_graph_and_not_the_result(run):
     assert error < 1e-6
 
 
+@pytest.mark.slow
 def test_both_backends_agree_and_the_loops_are_shown(run):
     pytest.importorskip("numba")
     output = run("backends.py")[0]

@@ -109,6 +109,7 @@ def test_the_loop_nest_is_the_reference_where_it_takes_a_quarter_of_the_budget(n
     assert Contest(None, checked_settings(False, 1, 4.0, "numpy", 1), [entrant], ()).reference == reference
 
 
+@pytest.mark.slow
 def test_the_numba_backend_runs_the_steps():
     pytest.importorskip("numba")
     layer = convir.conv_layer(2, 3, 3, 6, batch=2)

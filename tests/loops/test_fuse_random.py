@@ -76,6 +76,7 @@ def check(data: st.DataObject) -> None:
             assert_executable(divided, values, "numpy")
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_joined_apart_and_by_numpy(data):

@@ -37,8 +37,9 @@ def test_samples(op, arrays):
     assert_joined(op, list(arrays), 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inference", [False, True])
-@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("batch", [1, 3])
 def test_regions_of_lenet5(inference, batch):
     rng = np.random.default_rng(0)
     passes = [*convir.pipeline(conv="direct", inference=inference), FuseRegions()]

@@ -52,6 +52,7 @@ def test_any_convolution_equals_the_loops(case, name):
     assert_equals_the_loops(case, name)
 
 
+@pytest.mark.slow
 @on_every_strategy
 @on_every_case
 def test_compiled_equals_the_loops(case, name):

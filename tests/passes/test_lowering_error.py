@@ -54,6 +54,7 @@ def assert_within_the_bounds(strategy: Strategy, case: ConvCase, seed: int = 0, 
     assert max(found.values()) <= 1, found
 
 
+@pytest.mark.slow
 @by_strategy
 @pytest.mark.parametrize("draw", DRAWS)
 def test_rounding_is_within_the_bound(strategy, draw):

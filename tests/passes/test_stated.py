@@ -84,6 +84,7 @@ def test_formulas_follow_the_blocks_of_rows(monkeypatch, block_bytes):
         assert formula(shift, layer) == counted(shift, layer), layer
 
 
+@pytest.mark.slow
 @by_strategy
 def test_what_runs_has_the_operations_that_the_formulas_give(strategy):
     """Forward and backward laid out; what both need is computed twice, and what both gradients need once."""
@@ -108,6 +109,7 @@ def compiled(strategy: Strategy, layer: ConvLayer, backend: str = "numpy"):
     return build(graph, pipeline(conv={"result": strategy}, backend=backend, **options), kernels_for(backend))
 
 
+@pytest.mark.slow
 @by_strategy
 def test_bytes_are_those_of_the_compiled_program(strategy):
     for case in list(cases_for(strategy))[::3]:

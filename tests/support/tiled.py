@@ -91,8 +91,11 @@ CASES = {
 
 on_every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
-on_every_backend = pytest.mark.parametrize(
-    "backend", ["numpy", pytest.param("numba", marks=pytest.mark.skipif(find_spec("numba") is None, reason="no Numba"))]
+_needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="no Numba")
+on_every_backend = pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=_needs_numba)])
+#: For tests that compile for each of many models.
+on_every_backend_slowly = pytest.mark.parametrize(
+    "backend", ["numpy", pytest.param("numba", marks=[_needs_numba, pytest.mark.slow])]
 )
 
 

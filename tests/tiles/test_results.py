@@ -14,6 +14,7 @@ from support.tiled import (
     assert_same,
     image,
     on_every_backend,
+    on_every_backend_slowly,
     on_every_case,
     run,
 )
@@ -36,7 +37,7 @@ def test_any_tiles_give_the_same(case, batch, tile, threads, seed):
 
 
 @on_every_case
-@on_every_backend
+@on_every_backend_slowly
 def test_inference_and_training_on_every_backend(case, backend):
     arrays = case.arrays(7)
     for options in ({}, {"inference": True}):
@@ -48,7 +49,7 @@ def test_inference_and_training_on_every_backend(case, backend):
 
 
 @on_every_case
-@on_every_backend
+@on_every_backend_slowly
 def test_bit_for_bit_the_same_for_any_number_of_threads(case, backend):
     arrays = case.arrays(10)
     one, *more = [case.compile(10, tile=2, threads=n, backend=backend) for n in (1, 2, 5)]

@@ -65,6 +65,7 @@ def layers():
     return [module for name, module in list(sys.modules.items()) if name.startswith(names)]
 
 
+@pytest.mark.slow
 @on_every_backend
 @pytest.mark.parametrize("half", ["forward", "backward"])
 def test_after_an_interrupt_at_any_moment_the_next_call_is_right(backend, half):

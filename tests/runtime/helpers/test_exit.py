@@ -58,6 +58,7 @@ def python(kind, code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_interpreter_ends_without_them(kind, ending):
     result = python(kind, ENDINGS[ending])

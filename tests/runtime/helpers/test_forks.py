@@ -49,6 +49,7 @@ def test_a_fork_while_another_thread_is_inside_a_call(kind):
     assert kind.threads() == busy
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize(
     ("kind", "is_warm"),
