@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from convir.ir import UnsupportedError
@@ -45,7 +46,7 @@ def byte_count(text: str) -> int:
             "be either)"
         )
     whole, scaled, unit = found.groups()
-    return int(whole) if whole else int(float(scaled) * 1024 ** (1 + _PREFIXES.index(unit.lower())))
+    return int(whole) if whole else int(Fraction(scaled) * 1024 ** (1 + _PREFIXES.index(unit.lower())))
 
 
 def positive_number(text: str) -> float:

@@ -16,14 +16,17 @@ _PATIENCE = 0.05
 #: Paths of the locks that a thread holds.
 _held = threading.local()
 
+#: The files that this process has opened for them.
+_handles: set[int] = set()
+
 
 @contextmanager
 def locked(path: Path, timeout: float) -> Iterator[bool]:
     """Hold the lock that the file ``path`` stands for, and say whether it could be had.
 
     It is the system's lock on an open file: it ends with its process, however that ends, so there are no stale ones,
-    and the file may lie there. A thread that holds it has it again at once. Where it is not free in time, or the file
-    system has no locks, the caller goes on without.
+    and the file may lie there. A forked child has none of its parent's. A thread that holds it has it again at once.
+    Where it is not free in time, or the file system has no locks, the caller goes on without.
 
     Args:
         path: of a file that is made, with its folder, where there is none.
@@ -41,15 +44,34 @@ def locked(path: Path, timeout: float) -> Iterator[bool]:
         yield has_it
     finally:
         mine.discard(path)
-        if handle is not None:
-            os.close(handle)
+        _close(handle)
 
 
 def _opened(path: Path) -> int | None:
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        _handles.add(handle)
+        return handle
     return None
+
+
+def _close(handle: int | None) -> None:
+    """Let go of the file, if it is still this process's: a forked child has closed it already."""
+    if handle is not None and handle in _handles:
+        _handles.discard(handle)
+        os.close(handle)
+
+
+def _after_fork() -> None:
+    """The child's duplicates would keep the lock for as long as it lives."""
+    _held.__dict__.clear()
+    while _handles:
+        os.close(_handles.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _taken(handle: int, timeout: float) -> bool:

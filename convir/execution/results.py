@@ -7,6 +7,7 @@ arrays that were there.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any
 from weakref import ref
@@ -54,37 +55,31 @@ class _Fresh:
         return array.copy()
 
 
-class _Lease:
-    """What owns an array's memory as long as there are views of it: NumPy makes it the base of all of them."""
-
-    __slots__ = ("__array_interface__", "__weakref__", "_block")
-
-    def __init__(self, block: Array) -> None:
-        self.__array_interface__ = block.__array_interface__
-        self._block = block
-
-
 class _Recycled:
     """An array that nobody has any more, or a new one."""
 
     def __init__(self, value: Value) -> None:
         self._fresh = _Fresh(value)
+        self._type: Any = ctypes.c_char * value.type.nbytes
         self._waiting: Array | None = None
-        self._lent: dict[ref[_Lease], Array] = {}
+        # References to what owns an array's memory as long as there are views of it: NumPy makes it the base of all of
+        # them. By their place, since they cannot be hashed.
+        self._lent: dict[int, tuple[ref[Any], Array]] = {}
 
     def new(self) -> Array:
         # What another thread gives back between these two is lost, and freed.
         block, self._waiting = self._waiting, None
         if block is None:
             block = self._fresh.new()
-        lease = _Lease(block)
-        self._lent[ref(lease, self._returned)] = block
-        return np.asarray(lease)
+        owner: Any = self._type.from_buffer(block)
+        reference = ref(owner, self._returned)
+        self._lent[id(reference)] = reference, block
+        return np.frombuffer(owner, block.dtype).reshape(block.shape)
 
     def copy(self, array: Array) -> Array:
         made = self.new()
         np.copyto(made, array)
         return made
 
-    def _returned(self, lease: ref[_Lease]) -> None:
-        self._waiting = self._lent.pop(lease)
+    def _returned(self, owner: ref[Any]) -> None:
+        self._waiting = self._lent.pop(id(owner))[1]

@@ -72,7 +72,12 @@ class TiledHalf:
 
     def run(self, incoming: Sequence[Array]) -> tuple[Array, ...]:
         """Compute what :attr:`views` show, and return them."""
-        self._run(incoming, self._kept)
+        # A result may be the next operand: one tile would overwrite what the next one reads.
+        apart = [
+            array.copy() if any(np.may_share_memory(array, kept) for kept in self._kept) else array
+            for array in incoming
+        ]
+        self._run(apart, self._kept)
         return self.views
 
     def run_into_new(self, incoming: Sequence[Array]) -> tuple[Array, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convir.runtime import Executable
-from convir.tiling import Tiles
+from convir.tiles import Tiles
 
 Array = NDArray[Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from convir.ir import TensorType
 from convir.loops.affine import Affine, Axis, variable
@@ -20,10 +21,10 @@ def fused(program: Program) -> Program:
 
     An element-by-element nest goes into the one whose result it reads, or takes in the one that computes
     its operand; a pooling runs row by row behind the convolution that makes its rows. What goes through blocks
-    already is left as it is.
+    already is left as it is, between nests that are joined.
     """
     if any(isinstance(part, Together) for part in program.parts):
-        return program
+        return _between_blocks(program)
     nests = list(program.nests)
     temporaries = dict(program.temporaries)
     for name in temporaries:
@@ -37,6 +38,23 @@ def fused(program: Program) -> Program:
             parts, temporaries = list(blocked[0]), blocked[1]
     used = {operand for part in parts for operand in part.operands()}
     return Program(tuple(parts), tuple((name, type) for name, type in temporaries.items() if name in used))
+
+
+def _between_blocks(program: Program) -> Program:
+    """``program`` with neighbouring nests joined as far as what they hand on is theirs alone."""
+    parts: list[Part] = []
+    temporaries = dict(program.temporaries)
+    for is_nest, group in groupby(enumerate(program.parts), lambda numbered: isinstance(numbered[1], Nest)):
+        places, run = zip(*group, strict=True)
+        if not is_nest:
+            parts += run
+            continue
+        others = {name for place, part in enumerate(program.parts) if place not in places for name in part.operands()}
+        own = {name: temporaries.pop(name) for name in set(temporaries) - others}
+        joined = fused(Program(run, tuple(sorted(own.items()))))
+        parts += joined.parts
+        temporaries |= dict(joined.temporaries)
+    return Program(tuple(parts), tuple(temporaries.items()))
 
 
 def with_names(part: Part, names: Mapping[str, str]) -> Part:

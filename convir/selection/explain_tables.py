@@ -39,11 +39,12 @@ _ERROR = "Error: relative, on random data against float64."
 
 def _of_layer(choice: LayerChoice, measured: bool) -> TextTable:
     """The chosen strategy first, then the others by their time."""
-    others = [each for each in choice.candidates if each is not choice.chosen and not each.excluded]
+    chosen = choice.chosen
+    others = [each for each in choice.candidates if each is not chosen and not each.excluded]
     others.sort(key=lambda each: _seconds(each) or float("inf"))
     return TextTable(
         _columns(measured),
-        [_cells(each, choice.chosen, measured) for each in (choice.chosen, *others)],
+        [_cells(each, chosen, measured) for each in (chosen, *others)],
         title=f"{', '.join(choice.layers)} by {choice.strategy} ({choice.reason}): {choice.problem}; {choice.run}",
     )
 

@@ -21,7 +21,7 @@ from convir.selection.roofline import predict_nodes
 from convir.selection.trial import Bench, Trial, random_parameters
 
 #: Changed when what is measured changes: figures of before are not those that predictions are made from now.
-_VERSION = 3
+_VERSION = 4
 
 #: What they are called on disk.
 _WHAT = "figures"

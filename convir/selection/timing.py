@@ -30,7 +30,7 @@ HOPELESS = 3.0
 DISTURBED = 1.5
 
 #: Changed when what is measured changes.
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from convir.common.table import format_bytes
         (" 4MiB ", 4 * 2**20),
         ("1.5GiB", 3 * 2**29),
         ("2TiB", 2**41),
+        ("9" * 400 + "KiB", int("9" * 400) * 1024),
     ],
 )
 def test_sizes(text, expected):

@@ -102,3 +102,25 @@ def _from_another_thread(path) -> bool:
     thread.start()
     thread.join()
     return found[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_keep_it(path):
+    read, write = os.pipe()
+    with locked(path, 0.0):
+        child = os.fork()
+        if not child:
+            # What the parent holds is not the child's, who does not get it either.
+            with locked(path, 0.0) as alone:
+                os.write(write, b"1" if alone else b"0")
+            signal.pause()
+        said = os.read(read, 1)
+    try:
+        with locked(path, 0.0) as alone:
+            assert (said, alone) == (b"0", True)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)

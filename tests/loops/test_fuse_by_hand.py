@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from support.generated import run_on, run_plain
@@ -82,6 +84,36 @@ def test_what_is_read_at_fewer_points_stays():
     """The first rows lie where they lay; the others would be stored behind the end."""
     steps = {"neg": (Neg(), "x"), "crop": (Crop2d(((0, 1), (0, 0)), "CHWN"), "neg")}
     assert_leaves(region({"x": (1, 4, 3, 2)}, steps), "3 rows: neg_ <- x0; out0 <- neg_", neg_=(1, 1, 3, 2))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Products go through blocks however small they are."""
+    rule = import_module("convir.loops.rules.matmul")
+    for name, value in {"STAYS": 256, "ROWS": 2, "COLUMNS": 2}.items():
+        monkeypatch.setattr(rule, name, value)
+
+
+def test_what_follows_a_product_in_blocks_is_one_nest(small_blocks):
+    inputs = {"w": (5, 7), "x": (7, 12), "r": (5, 12), "s": (5, 12)}
+    before = {"left": (Neg(), "r"), "more": (Tanh(), "left"), "product": (MatMul(), "w", "x")}
+    after = {"sum": (Add(), "product", "more"), "relu": (Relu(), "sum"), "mul": (Mul(), "relu", "s")}
+    expected = "more_ <- x2\n1 rows: product_patches <- x1; product_ <- product_patches x0\nout0 <- more_ product_ x3"
+    assert_leaves(
+        region(inputs, {**before, **after}), expected, more_=(5, 12), product_=(5, 12), product_patches=(7, 4)
+    )
+
+
+def test_what_nests_on_both_sides_of_a_product_in_blocks_read_stays(small_blocks):
+    inputs = {"w": (5, 7), "x": (7, 12), "r": (5, 12)}
+    steps = {"left": (Neg(), "r"), "more": (Tanh(), "left"), "product": (MatMul(), "w", "x"),
+             "sum": (Add(), "product", "left")}  # fmt: skip
+    expected = (
+        "left_ <- x2\nout0 <- left_\n1 rows: product_patches <- x1; product_ <- product_patches x0\n"
+        "out1 <- left_ product_"
+    )
+    sizes = {"left_": (5, 12), "product_": (5, 12), "product_patches": (7, 4)}
+    assert_leaves(region(inputs, steps, "more", "sum"), expected, **sizes)
 
 
 def test_views_between_are_no_hindrance():

@@ -10,6 +10,7 @@ import pytest
 import convir
 from convir import nn, zoo
 from convir.common.table import cell_width
+from convir.passes.lower_conv import im2col_tiled
 from convir.selection import measured
 from convir.selection.timing import Time
 
@@ -110,3 +111,11 @@ def test_what_was_asked_for_is_not_among_what_was_not_considered(round_machine):
     text = str(convir.compile(nn.Conv2d(1, 1, 3), (1, 1, 6, 6), conv="naive").explain())
     assert "conv2d by naive (asked for): 1 filters 3x3" in " ".join(text.split())
     assert "is the reference" not in text
+
+
+def test_a_strategy_with_settings_of_its_own_is_the_chosen_one(round_machine):
+    conv = {"*": im2col_tiled(65536)}
+    explanation = convir.compile(nn.Conv2d(3, 8, 3), (2, 3, 12, 12), conv=conv).explain()
+    (choice,) = explanation.choices
+    first = next(line for line in str(explanation).splitlines() if line.startswith(choice.strategy))
+    assert "chosen" in first

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,9 +14,10 @@ from support.tiled import CASES, image
 
 import convir
 from convir import ConvirError, UnsupportedError, nn, tiling
+from convir import tiles as tiles_module
 from convir.passes.batch import batch_roles
 from convir.runtime import kernels_for, thread_count
-from convir.tiling import VECTOR, Tile, Tiles, _chosen_size
+from convir.tiles import VECTOR, Tile, Tiles, chosen_size
 
 
 def test_what_is_said_of_it():
@@ -157,37 +161,39 @@ def test_lanes_get_equally_much(batch, threads, sizes):
     ],
 )
 def test_tiles_are_about_as_large_as_the_cache_holds(monkeypatch, batch, threads, sizes):
-    monkeypatch.setattr(tiling, "LEAST_TILE", 48)
-    monkeypatch.setattr(tiling, "TILE_BYTES", 1)
+    monkeypatch.setattr(tiles_module, "LEAST_TILE", 48)
+    monkeypatch.setattr(tiles_module, "TILE_BYTES", 1)
     assert [tile.size for tile in CASES["features"].compile(batch, threads=threads).division.tiles] == sizes
 
 
-@pytest.mark.parametrize(
-    ("size", "sizes"),
-    [
-        ((16, 16), [1, 1, 1, 1]),
-        # Rows of 15 pixels do not fill the vectors of two columns of a block.
-        ((40, 15), [4]),
-    ],
-)
-def test_one_sample_is_a_tile_where_it_is_large_and_its_rows_are_long(monkeypatch, size, sizes):
-    monkeypatch.setattr(tiling, "TILE_BYTES", 4 * 4 * size[0] * size[1])
-    model = nn.Conv2d(1, 4, 3, padding=1)
-    compiled = convir.compile(model, (4, 1, *size), threads=1)
-    assert [tile.size for tile in compiled.division.tiles] == sizes
-    x = np.random.default_rng(0).standard_normal((4, 1, *size), "float32")
-    expected = convir.compile(model, (4, 1, *size), threads=1, tile=4)(x)
-    np.testing.assert_allclose(compiled(x), expected, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(tiling, "TILE_BYTES", 5 * 4 * size[0] * size[1])
-    fitting = convir.compile(model, (4, 1, *size), threads=1)
-    assert [tile.size for tile in fitting.division.tiles] == [4]
+def division_of(*channels, size=(16, 16), **options):
+    """Of 4 images on 3x3 convolutions between so many channels."""
+    layers = [nn.Conv2d(one, other, 3, padding=1) for one, other in pairwise(channels)]
+    options = {"backend": "numba", "wrt": (), "threads": 1, **options}
+    return convir.compile(nn.Sequential(*layers), (4, channels[0], *size), **options).division
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="no Numba")
+def test_one_sample_is_a_tile_where_it_is_large_and_its_rows_are_long(monkeypatch):
+    def sizes(*channels, **options):
+        return [tile.size for tile in division_of(*channels, **options).tiles]
+
+    # 1 channel to 4 of 16 x 16 pixels: 5 KiB of activations, 160 bytes of weights.
+    monkeypatch.setattr(tiles_module, "TILE_BYTES", 5 * 1024 - 1)
+    assert sizes(1, 4) == sizes(1, 4, inference=True, wrt=None) == [1, 1, 1, 1]
+    assert sizes(1, 4, size=(40, 15)) == [4]  # rows of 15 pixels do not fill the vectors of two columns of a block
+    assert sizes(1, 4, backend="numpy") == [4]  # the rows of a product are long anyway
+    assert sizes(1, 4, wrt=None) == [4]  # each tile has the gradients of all weights
+    assert sizes(64, 64) == [4]  # 128 KiB of activations, 144 of weights
+    monkeypatch.setattr(tiles_module, "TILE_BYTES", 5 * 1024)
+    assert sizes(1, 4) == [4]
 
 
 @given(batch=st.integers(1, 400), lanes=st.integers(1, 5))
 def test_no_lane_has_more_than_its_share_in_whole_vectors(batch, lanes):
     graph = convir.trace(CASES["features"].model(), *CASES["features"].types(batch))
     lanes = min(lanes, batch)
-    tiles = Tiles(batch, min(batch, _chosen_size(graph, batch_roles(graph), lanes)))
+    tiles = Tiles(batch, min(batch, chosen_size(graph, batch_roles(graph), lanes)))
     first = sum(tile.size for tile in tiles[::lanes])
     share = -(-batch // lanes)
     assert first <= share + -share % VECTOR

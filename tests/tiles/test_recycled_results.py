@@ -96,5 +96,7 @@ def test_results_are_ordinary_arrays(compiled):
     assert result.flags.writeable
     assert result.flags.c_contiguous
     assert result.flags.aligned
+    result.flags.writeable = False
+    result.flags.writeable = True
     result += 1
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(result)), result)

@@ -43,8 +43,8 @@ class NativeLanes:
 
     def run(self, arrays: Sequence[Array]) -> None:
         """Run every tile once, between these arrays of the caller; operands that are not contiguous are copied."""
-        results = arrays[self._incoming :]
-        held = [_readable(array, kind, results) for array, kind in zip(arrays, self._kinds, strict=False)]
+        operands, results = arrays[: self._incoming], arrays[self._incoming :]
+        held = [_readable(array, kind) for array, kind in zip(operands, self._kinds, strict=True)]
         held += results
         for slot, array in enumerate(held):
             self._bases[slot] = address_of(array)
@@ -91,9 +91,7 @@ class NativeLanes:
         return int(made.ctypes.data)
 
 
-def _readable(array: Array, kind: np.dtype[Any], results: Sequence[Array]) -> Array:
-    """``array`` as compiled steps read it; a copy where that is needed, or where a result is written over it."""
+def _readable(array: Array, kind: np.dtype[Any]) -> Array:
+    """``array`` as compiled steps read it."""
     held = np.ascontiguousarray(array, kind)
-    if not held.flags.aligned or (held is array and any(np.may_share_memory(held, result) for result in results)):
-        return held.copy()
-    return held
+    return held if held.flags.aligned else held.copy()
