@@ -50,9 +50,9 @@ def compile(
             module or function is traced again; a graph has its shape rules run, see
             :func:`convir.infer_shapes`.
         specs: shape or TensorType of each input; a graph has its own and takes none.
-        conv: lowering strategy: a name for all convolutions, or ``{node name: strategy}``, where a key may be a
-            pattern (``features.*``) and the first that fits holds; None, and for convolutions that are not named, the
-            one that suits the backend. A convolution that the name for all refuses gets that one too, see
+        conv: lowering strategy: a name for all convolutions, or ``{node or module: strategy}``, where a key may
+            be a pattern (``features.*``) and the first that fits holds; None, and for convolutions that are not named,
+            the one that suits the backend. A convolution that the name for all refuses gets that one too, see
             :attr:`Compiled.lowering`; one that is refused by the strategy that is named for it is an error.
             ``auto`` in place of a strategy takes the one that a model of this machine expects to be the fastest,
             ``measure`` the one that is, tried once for each shape and kept on disk; see :meth:`Compiled.explain`.

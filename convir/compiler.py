@@ -42,7 +42,7 @@ def pipeline(
     """The passes that :func:`convir.compile` runs, in order: insert your own and hand the list to it.
 
     Args:
-        conv: lowering strategy for all convolutions, or one for each by node name or pattern of names; None, and for
+        conv: lowering strategy for all convolutions, or one for each by node, module or pattern; None, and for
             those that are not named, the one that suits the backend.
         pool: ``taps`` (vectorised) or ``naive`` (explicit loops, the reference).
         inference: snapshot the parameters and fold what follows from them; no backward.

@@ -85,11 +85,14 @@ def _of_model(args: Namespace) -> Any:
     if excess:
         options = ", ".join(f"--{name}" for name in excess)
         raise UnsupportedError(f"{args.layer} of {args.model} has what {options} would say; the batch is in --input")
-    layers = conv_layers(traced(args))
-    if args.layer not in layers:
+    graph = traced(args)
+    layers = conv_layers(graph)
+    modules = {node.scope: node.name for node in reversed(graph.nodes) if node.name in layers}
+    name = args.layer if args.layer in layers else modules.get(args.layer)
+    if name is None:
         there = ", ".join(layers) or "none"
         raise UnsupportedError(f"{args.model} has no convolution {args.layer!r}; there are: {there}")
-    return layers[args.layer]
+    return layers[name]
 
 
 def _require_what_goes_together(args: Namespace) -> None:

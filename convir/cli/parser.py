@@ -153,8 +153,8 @@ def _lowering(parser: Parser) -> None:
         metavar="NAME",
         action="append",
         help=f"how convolutions are lowered: {names}; or NODE=NAME for one of them, repeated for several "
-        "(NODE may be a pattern, such as 'features*'); auto, the one that a model of this machine expects to be the "
-        "fastest; measure, the one that is (tried once for each shape, and kept); "
+        "(NODE is a node or a module, or a pattern such as 'features*'); auto, the one that a model of this machine "
+        "expects to be the fastest; measure, the one that is (tried once for each shape, and kept); "
         "default: winograd_4x4 where it pays, else toeplitz; with the numba backend winograd_4x4, winograd_2x2 or "
         "im2col_tiled where they pay, else direct",
     )

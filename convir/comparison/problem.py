@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+from convir.common.table import format_bytes
 from convir.compiler import as_graph
 from convir.frontend import nn
-from convir.ir import Graph, TensorType, UnsupportedError
+from convir.ir import Graph, MemoryLimitError, TensorType, UnsupportedError
 from convir.ir.ops import Conv2d
 from convir.passes.lower_conv import ConvLayer
 from convir.passes.lower_conv.layer import BIAS, WEIGHT
+from convir.runtime import machine_bytes
 from convir.selection.trial import Fixed, random_parameters
 from convir.tiling import with_batch
 
@@ -79,7 +81,18 @@ class LayerProblem:
 
     @cached_property
     def _bound(self) -> Mapping[str, Any]:
+        _require_memory(self.layer)
         return self.parameters or random_parameters(self.layer, self.layer.weight.dtype)
+
+
+def _require_memory(layer: ConvLayer) -> None:
+    """Raise MemoryLimitError where the machine cannot even hold what a convolution reads and writes."""
+    needed = layer.image.nbytes + layer.weight.nbytes + layer.result.nbytes
+    if needed > machine_bytes():
+        raise MemoryLimitError(
+            f"the image, the weight and the result of {layer} take {format_bytes(needed)}, and this machine has "
+            f"{format_bytes(machine_bytes())}"
+        )
 
 
 def layers_of(graph: Graph) -> dict[str, LayerProblem]:

@@ -78,6 +78,8 @@ def checked_lowerings(lowerings: Sequence[str]) -> list[str]:
     if not names:
         raise UnsupportedError("there is nothing to compare: lowerings is empty")
     for name in names:
+        if not isinstance(name, str):
+            raise UnsupportedError(f"lowerings are names of strategies, and {name!s:.80} is none")
         if name not in CHOOSERS:
             strategy(name)
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]

@@ -44,7 +44,7 @@ def _decision(auto: Auto, layer: ConvLayer, known: tuple[Strategy, ...], threads
         if not found[each].excluded:
             # Slower ones need not be tried for what they round.
             return Decision(each, tuple(found.values()), "the least predicted time")
-    require_one(layer, tuple(found.values()))
+    require_one(layer, tuple(found.values()), auto.limits)
     raise AssertionError("one of them is considered")
 
 

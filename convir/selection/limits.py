@@ -71,7 +71,7 @@ def over_machine(plan: MemoryPlan) -> str:
     return f"needs {format_bytes(plan.peak_bytes)}, and this machine has {format_bytes(machine_bytes())}"
 
 
-def require_one(layer: ConvLayer, candidates: Sequence[Candidate]) -> None:
+def require_one(layer: ConvLayer, candidates: Sequence[Candidate], limits: Limits) -> None:
     """Raise UnsupportedError where all are excluded, with the one that came nearest to each limit."""
     if not all(each.excluded for each in candidates):
         return
@@ -79,9 +79,9 @@ def require_one(layer: ConvLayer, candidates: Sequence[Candidate]) -> None:
     error = min((each for each in candidates if each.error is not None), key=_error, default=None)
     nearest = list(dict.fromkeys(each for each in (scratch, error) if each is not None)) or candidates
     reasons = "; ".join(f"{each.strategy} {each.excluded}" for each in nearest)
-    raise UnsupportedError(
-        f"no strategy is left for {layer}: {reasons}; allow more, or ask for smaller tiles of the batch with tile="
-    )
+    smaller = layer.image.shape[0] > 1 and any(limits.over_memory(_scratch(each)) for each in nearest)
+    tiles = ", or ask for smaller tiles of the batch (tile=, --tile)" if smaller else ""
+    raise UnsupportedError(f"no strategy is left for {layer}: {reasons}; allow more{tiles}")
 
 
 def _error(candidate: Candidate) -> float:

@@ -42,7 +42,7 @@ class Measured(Chooser):
 
 def _decision(layer: ConvLayer, known: Sequence[Strategy], limits: Limits, times: Times, place: Place) -> Decision:
     candidates = tuple(_with_time(forecast(layer, each, place), limits, times) for each in known)
-    require_one(layer, candidates)
+    require_one(layer, candidates, limits)
     # Runs are disturbed and never helped: what a strategy takes when nothing is, is nearer to its lower quartile.
     lower = {each.strategy: each.seconds_lower for each in candidates if not each.excluded}
     seconds = {name: value for name, value in lower.items() if value is not None}

@@ -137,10 +137,16 @@ def test_refusals_are_told(compared):
     assert json.loads(json.dumps(compared.to_json()))["left_out"][0]["lowering"] == "pointwise"
 
 
-def test_what_does_not_fit_the_machine_is_left_out():
-    huge = convir.conv_layer(4, 4, 3, 2**20, dtype="float32")
+@pytest.mark.parametrize("sizes", [(4, 4, 3, 2**20), (10**6, 10**6, 3, 9)])
+def test_what_no_machine_holds_is_refused_before_anything_is_allocated(sizes):
+    with pytest.raises(convir.MemoryLimitError, match=r"the image, the weight and the result of .* take 3.* TiB, and"):
+        convir.compare_layer(convir.conv_layer(*sizes), lowerings=["im2col"], **QUICK)
+
+
+def test_plans_that_do_not_fit_the_machine_are_refused(monkeypatch):
+    monkeypatch.setattr("convir.runtime.arena.machine_bytes", lambda: 4096)
     with pytest.raises(convir.MemoryLimitError, match="the memory plan needs"):
-        convir.compare_layer(huge, lowerings=["im2col"], **QUICK)
+        convir.compare_layer(GENERAL, lowerings=["im2col"], **QUICK)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
@@ -240,3 +246,8 @@ def test_what_is_no_layer(given, named, said):
             f"{callee} takes a convolution, convir.conv_layer(...) by its sizes or "
             f"convir.conv_layers(model, shape)[{named}] of a model; not {said}"
         )
+
+
+def test_lowerings_are_names():
+    with pytest.raises(UnsupportedError, match=r"lowerings are names of strategies, and Strategy.* is none"):
+        convir.compare_layer(GENERAL, lowerings=[STRATEGIES[0], "im2col"], **QUICK)

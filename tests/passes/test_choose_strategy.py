@@ -156,6 +156,29 @@ def test_any_patterns_by_their_definition(pairs):
         assert chosen(dict(pairs), "direct") == {node: pair[1] if pair else "direct" for node, pair in first.items()}
 
 
+class Blocks(nn.Module):
+    def __init__(self):
+        self.features = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 1))
+        self.twice = nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, x):
+        return self.twice(self.twice(self.features(x)))
+
+
+def test_convolutions_are_named_by_their_modules_too():
+    def strategies(choice):
+        rows = LowerConv(choice).lowering(convir.trace(Blocks(), (1, 1, 9, 9))).rows
+        return {row.node: row.asked for row in rows}
+
+    assert strategies({"features.*": "direct", "twice": "naive"}) == {
+        "conv2d": "direct", "conv2d_1": "direct", "twice": "naive", "twice_1": "naive"
+    }  # fmt: skip
+    assert strategies({"features.2": "naive"}) == {"conv2d": "", "conv2d_1": "naive", "twice": "", "twice_1": ""}
+    assert strategies({"twice_1": "naive", "twice": "direct"})["twice"] == "direct"
+    with pytest.raises(UnsupportedError, match=r"are: conv2d \(features\.0\), conv2d_1 .*, twice, twice_1 \(twice\)"):
+        strategies({"classifier": "naive"})
+
+
 def test_a_name_with_the_characters_of_a_pattern_is_a_name():
     graph = ConvCase().graph("float32")
     (node,) = graph.nodes
@@ -166,12 +189,15 @@ def test_a_name_with_the_characters_of_a_pattern_is_a_name():
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"tail": "naive"}, "conv= names tail, but the convolutions are: conv2d, conv2d_1, head, stem"),
-        ({"features.*": "naive", 3: "naive"}, r"conv= names 3, features\.\*, but the convolutions are"),
+        (
+            {"tail": "naive"},
+            r"conv= names tail, but the convolutions are: conv2d \(features\.0\), conv2d_1 \(features\.1\), head, stem",
+        ),
+        ({"body.*": "naive", 3: "naive"}, r"conv= names 3, body\.\*, but the convolutions are"),
         ({"": "naive"}, "conv= names '', but the convolutions are"),
         (
             {"c*": "naive", "head": "direct", "conv2d_1": "direct"},
-            r"conv= names conv2d_1, but .* fits \(conv2d_1\) has a key before it, c\*, .*: put conv2d_1 before",
+            r"names conv2d_1, but .* fits \(conv2d_1 \(features\.1\)\) has a key before it, c\*, .*: put conv2d_1",
         ),
         ({"*": "naive", "s*": "naive"}, r"names s\*, but every convolution that it fits \(stem\) has a key before it"),
         ({"*": "wino"}, "unknown lowering strategy 'wino' for conv2d; there are: naive, im2col"),

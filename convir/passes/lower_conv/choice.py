@@ -128,6 +128,14 @@ class _Convolution:
     nodes: tuple[Node, ...]
     layer: ConvLayer
 
+    @property
+    def module(self) -> str:
+        """Where it stands in the model, such as ``features.0``; empty where no module computes it."""
+        return self.nodes[0].scope
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.module})" if self.module not in ("", self.name) else self.name
+
     def refusal(self, strategy: Strategy) -> str | None:
         """Why the strategy cannot compute one of the nodes; they share image and weight, and get one answer."""
         reasons = (strategy.refuses(node.op, *operands(node)) for node in self.nodes if isinstance(node.op, ConvOp))
@@ -164,8 +172,8 @@ def choose(
     Args:
         graph: before its convolutions are lowered.
         choice: one strategy for all, where those that it refuses get the default, or who chooses one for each; or a
-            mapping from names or patterns (``*``, ``?``, ``[...]``) of convolutions, the first that fits holds, and
-            none may be refused.
+            mapping from names or patterns (``*``, ``?``, ``[...]``) of convolutions, as their nodes or as the modules
+            that compute them are called; the first that fits holds, and none may be refused.
         default: for convolutions that ``choice`` does not name; of several, the first that takes the convolution
             and pays, or the last.
         known: the strategies that have names.
@@ -178,7 +186,7 @@ def choose(
     convolutions = _convolutions(graph)
     preferences = default if isinstance(default, tuple) else ((default, _always),)
     usual = [(named(each, known), pays) for each, pays in preferences]
-    asked, strict = _asked(choice, [each.name for each in convolutions], known)
+    asked, strict = _asked(choice, convolutions, known)
     decisions = _decisions(convolutions, asked, known, threads)
     rows = []
     for each in convolutions:
@@ -204,13 +212,13 @@ def _convolutions(graph: Graph) -> list[_Convolution]:
 
 
 def _asked(
-    choice: StrategyChoice, names: Sequence[str], known: Sequence[Strategy]
+    choice: StrategyChoice, convolutions: Sequence[_Convolution], known: Sequence[Strategy]
 ) -> tuple[dict[str, Strategy | Chooser], bool]:
     """What is asked for each convolution that ``choice`` speaks of, and whether it names them one by one."""
     if not isinstance(choice, Mapping):
-        return dict.fromkeys(names, _resolved(choice, known)), False
+        return dict.fromkeys((each.name for each in convolutions), _resolved(choice, known)), False
     strategies = {key: _resolved(each, known) for key, each in choice.items()}
-    keys = _matches(tuple(strategies), names)
+    keys = _matches(tuple(strategies), convolutions)
     return {name: strategies[key] for name, key in keys.items()}, True
 
 
@@ -232,26 +240,27 @@ def _decisions(
     return found
 
 
-def _matches(keys: Sequence[str], origins: Sequence[str]) -> dict[str, str]:
+def _matches(keys: Sequence[str], convolutions: Sequence[_Convolution]) -> dict[str, str]:
     """Convolution -> the first key that fits; raises UnsupportedError for a key that is the first of none."""
-    fitting = {key: [origin for origin in origins if _fits(key, origin)] for key in keys}
+    fitting = {key: [each for each in convolutions if _fits(key, each.name) or _fits(key, each.module)] for key in keys}
     useless = [key for key, fits in fitting.items() if not fits]
     if useless:
-        listed, there = ", ".join(sorted(str(key) or "''" for key in useless)), ", ".join(sorted(origins)) or "none"
+        listed = ", ".join(sorted(str(key) or "''" for key in useless))
+        there = ", ".join(sorted(map(str, convolutions))) or "none"
         raise UnsupportedError(f"conv= names {listed}, but the convolutions are: {there}")
-    first = {origin: key for key in reversed(keys) for origin in fitting[key]}
+    first = {each.name: key for key in reversed(keys) for each in fitting[key]}
     for key, fits in fitting.items():
         if key not in first.values():
             raise UnsupportedError(
-                f"conv= names {key}, but every convolution that it fits ({', '.join(fits)}) has a key before it, "
-                f"{first[fits[0]]}, and the first that fits holds: put {key} before that one"
+                f"conv= names {key}, but every convolution that it fits ({', '.join(map(str, fits))}) has a key before "
+                f"it, {first[fits[0].name]}, and the first that fits holds: put {key} before that one"
             )
     return first
 
 
-def _fits(key: str, origin: str) -> bool:
-    """A name may hold characters that a pattern has a use for."""
-    return key == origin or (isinstance(key, str) and fnmatchcase(origin, key))
+def _fits(key: str, name: str) -> bool:
+    """A name may hold characters that a pattern has a use for; nothing fits where there is no name."""
+    return name != "" and (key == name or (isinstance(key, str) and fnmatchcase(name, key)))
 
 
 def _always(op: ConvOp, image: TensorType, weight: TensorType) -> bool:
