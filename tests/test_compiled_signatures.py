@@ -167,6 +167,7 @@ def test_random_graphs_run_as_node_by_node(graph):
             assert_close(list(found.values()), [gradients[name] for name in found], 1e-9)
 
 
+@pytest.mark.slow
 def test_a_mapping_names_some_convolutions_and_the_backend_the_others():
     pytest.importorskip("numba")
     compiled = convir.compile(zoo.lenet5(), (1, 1, 28, 28), conv={"conv1": "naive"}, inference=True, backend="numba")

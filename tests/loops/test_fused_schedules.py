@@ -151,6 +151,7 @@ def check(case: Case, dtype: str, processor: Processor, every: int) -> None:
         assert_source(function, arrays, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("processor", "dtype"), [(name, "float32") for name in WIDTHS] + [("avx512", "float64")])
 def test_schedules_that_are_weighed(case, processor, dtype):
@@ -172,6 +173,7 @@ def test_every_width_is_weighed(case, processor):
     assert any(schedule.width == WIDTHS[processor] for function in functions for schedule in function.schedules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", range(1, 36))
 def test_axes_of_every_length(size):
     """Around one, two and four vectors of each width: rows of a product, what is added up, and columns."""

@@ -62,6 +62,7 @@ def test_rounding_is_within_the_bound(strategy, draw):
         assert_within_the_bounds(strategy, case, draw=draw)
 
 
+@pytest.mark.slow
 @by_strategy
 @given(case=conv_cases(), draw=st.sampled_from(DRAWS))
 @settings(max_examples=25)

@@ -99,6 +99,7 @@ def test_after_an_error_in_a_lane_the_next_call_is_right(backend):
         assert_identical(run(compiled, (x, target)), expected)
 
 
+@pytest.mark.slow
 def test_many_models_in_many_threads(monkeypatch):
     """On all backends, each in a thread of its own, with batches of all sizes."""
     works = []

@@ -21,6 +21,7 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "is_warm"),
     [("python", True), ("python", False), ("native", False), ("awake", True)],

@@ -109,6 +109,7 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks", [1, 200_000])
 def test_an_interrupted_call_leaves_nothing_offered_nor_running(looks):
     crew = helper_kinds.crew_that_looks(looks)
